@@ -1,0 +1,1 @@
+"""Engine implementations. They are found through the table in `fastrestore.runtime.engine`, never imported."""

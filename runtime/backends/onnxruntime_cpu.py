@@ -1,0 +1,139 @@
+"""ONNX Runtime on the CPU: the backend that every machine has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastrestore.config import cpu_count
+from fastrestore.errors import EngineError, EngineIncompatibleError
+from fastrestore.models import store
+from fastrestore.models.spec import ModelSpec
+
+
+class OnnxRuntimeCpu:
+    """Backend `onnxruntime`."""
+
+    name = "onnxruntime"
+
+    def unavailable_because(self) -> str | None:
+        """See `Backend.unavailable_because`."""
+        if find_spec("onnxruntime") is None:
+            return "package onnxruntime is not installed"
+        return None
+
+    def describe(self) -> str:
+        """See `Backend.describe`."""
+        for package in ("onnxruntime", "onnxruntime-gpu"):
+            try:
+                return f"{package} {version(package)}, CPU, {cpu_count()} cores"
+            except PackageNotFoundError:
+                continue
+        return "onnxruntime is not installed"
+
+    def open(self, spec: ModelSpec, *, threads: int) -> OnnxRuntimeEngine:
+        """See `Backend.open`. The fp32 file is taken: half precision gains nothing on a CPU."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or cpu_count()
+        options.inter_op_num_threads = 1
+        # Waiting threads must sleep: spinning ones take the cores from warping and encoding.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        path = store.locate(spec, "fp32")
+        with _translated(spec):
+            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return OnnxRuntimeEngine(spec, session)
+
+
+class OnnxRuntimeEngine:
+    """An ONNX Runtime session behind the engine protocol."""
+
+    def __init__(self, spec: ModelSpec, session: Any) -> None:
+        self._spec = spec
+        self._session: Any = session
+        names = {node.name for node in session.get_inputs()}, {node.name for node in session.get_outputs()}
+        wanted = {spec.input_name}, {spec.output_name}
+        if names != wanted:
+            raise EngineIncompatibleError(f"tensors {names}", f"{wanted}", "the catalogue and the file disagree")
+
+    @property
+    def spec(self) -> ModelSpec:
+        """See `Engine.spec`."""
+        return self._spec
+
+    def run(self, inputs: Mapping[str, NDArray[np.float32]], out: Mapping[str, NDArray[np.float32]]) -> None:
+        """See `Engine.run`."""
+        if self._session is None:
+            raise EngineError(f"engine of `{self._spec.name}` is closed", "open it again")
+        self._check(inputs, out)
+        binding = self._session.io_binding()
+        for name, array in inputs.items():
+            binding.bind_input(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+        for name, array in out.items():
+            binding.bind_output(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+        with _translated(self._spec):
+            self._session.run_with_iobinding(binding)
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        self._session = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _check(self, inputs: Mapping[str, NDArray[Any]], out: Mapping[str, NDArray[Any]]) -> None:
+        spec = self._spec
+        if set(inputs) != {spec.input_name} or set(out) != {spec.output_name}:
+            raise EngineIncompatibleError(
+                f"{sorted(inputs)} -> {sorted(out)}", f"{[spec.input_name]} -> {[spec.output_name]}"
+            )
+        for array in (*inputs.values(), *out.values()):
+            if array.dtype != np.float32 or not array.flags.c_contiguous or array.ndim != 4:
+                raise EngineIncompatibleError(
+                    f"{array.dtype} array of shape {array.shape}", "contiguous float32 `(N, 3, H, W)`"
+                )
+        count, channels, height, width = inputs[spec.input_name].shape
+        wanted = (count, channels, height * spec.scale, width * spec.scale)
+        if out[spec.output_name].shape != wanted:
+            raise EngineIncompatibleError(f"output buffer of shape {out[spec.output_name].shape}", f"{wanted}")
+        if height % spec.multiple_px or width % spec.multiple_px:
+            raise EngineIncompatibleError(f"input of {width}x{height}", f"sides in multiples of {spec.multiple_px}")
+
+
+@contextmanager
+def _translated(spec: ModelSpec) -> Iterator[None]:
+    """Turn ONNX Runtime's exceptions, which share no base but RuntimeError's siblings, into ours."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    known = tuple(
+        getattr(state, name)
+        for name in (
+            "Fail",
+            "InvalidArgument",
+            "InvalidGraph",
+            "InvalidProtobuf",
+            "NoSuchFile",
+            "NotImplemented",
+            "RuntimeException",
+            "EPFail",
+            "ModelLoaded",
+            "NoModel",
+            "EngineError",
+        )
+        if hasattr(state, name)
+    )
+    try:
+        yield
+    except (*known, RuntimeError) as error:
+        raise EngineError(f"ONNX Runtime failed on `{spec.name}`: {str(error).splitlines()[0]}") from error

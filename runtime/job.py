@@ -1,0 +1,209 @@
+"""One conversion from source to finished file: complete and verified under its name, or not there at all."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from fastrestore.config import ConvertOptions
+from fastrestore.errors import EncodeError, UsageError
+from fastrestore.frames import Frame
+from fastrestore.kernels.ops import open_ops
+from fastrestore.runtime.engine import BackendChoice, choose_backend
+from fastrestore.runtime.media.containers import container_for
+from fastrestore.runtime.media.reader import VideoReader
+from fastrestore.runtime.media.soundtrack import Soundtrack
+from fastrestore.runtime.media.tracks import TrackCopier
+from fastrestore.runtime.media.verify import Promise, check_file
+from fastrestore.runtime.media.writer import VideoTrack, VideoWriter
+from fastrestore.runtime.motion import open_estimator
+from fastrestore.runtime.pipeline import FramePipeline, Stages
+from fastrestore.runtime.plan import WorkPlan
+from fastrestore.runtime.report import Progress, RunReport
+from fastrestore.runtime.restorer import Output, Restorer
+from fastrestore.models.catalog import motion_model
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where frames come from."""
+
+    frames: Iterable[Frame]
+    first_pts: Fraction
+    reader: VideoReader | None = None
+    """The file whose other tracks go along, or None for frames that come from elsewhere."""
+
+
+@contextmanager
+def open_stages(plan: WorkPlan, options: ConvertOptions) -> Iterator[tuple[Stages, BackendChoice | None]]:
+    """Open engines and kernels for a plan; close them on the way out."""
+    ops = open_ops("cpu")
+    with ExitStack() as stack:
+        choice = choose_backend(options.backend) if plan.chain else None
+        engines = []
+        if choice is not None:
+            named = {spec.name: spec for spec in plan.chain}
+            opened = {name: choice.backend.open(spec, threads=options.threads) for name, spec in named.items()}
+            for engine in opened.values():
+                stack.enter_context(engine)
+            engines = [opened[spec.name] for spec in plan.chain]
+        restorer = Restorer(engines, ops, Output(plan.size, plan.format, plan.colour), tile=options.tile)
+        estimator = open_estimator(plan.motion or motion_model("dis"), ops)
+        yield Stages(ops, restorer, estimator, plan.order), choice
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One conversion."""
+
+    source: Source
+    output: Path
+    plan: WorkPlan
+    options: ConvertOptions
+
+    def run(self, on_progress: OnProgress | None = None) -> RunReport:
+        """Convert.
+
+        Returns:
+            What was done.
+
+        Raises:
+            FastRestoreError: If anything fails; then there is no file under the output's name.
+        """
+        source, output = self.source, self.output
+        check_output(output, self.options, source.reader.path if source.reader else None)
+        started = time.perf_counter()
+        part = output.with_name(output.name + ".part")
+        report = RunReport(str(source.reader.path) if source.reader else "frames", str(output))
+        with open_stages(self.plan, self.options) as (stages, choice):
+            if choice is not None:
+                report.backend, report.backend_reason = choice.backend.describe(), choice.reason
+            pipeline = FramePipeline(
+                stages, source.frames, self.plan.rate, keep_holds=self.options.keep_holds, end=self.options.end
+            )
+            try:
+                self._write(part, pipeline, report, on_progress)
+                _name(part, output)
+            except BaseException:
+                part.unlink(missing_ok=True)
+                raise
+            report.restored_frames = stages.restorer.runs
+        _fill(report, pipeline, source, output)
+        report.wall_s = time.perf_counter() - started
+        return report
+
+    def _write(self, part: Path, pipeline: FramePipeline, report: RunReport, on_progress: OnProgress | None) -> None:
+        shift = Fraction(0) if self.options.start is None else self.source.first_pts
+        begun, expected = time.perf_counter(), expected_frames(self.plan, self.options)
+        with ExitStack() as stack:
+            writer = stack.enter_context(self._open_writer(part, shift))
+            first = last = None
+            for frame in stack.enter_context(contextlib.closing(iter(pipeline))):
+                with pipeline.clock.busy("encode"):
+                    writer.write(Frame(frame.picture, frame.pts - shift, frame.duration))
+                first, last = (frame.pts if first is None else first), frame.pts
+                if on_progress is not None:
+                    elapsed = time.perf_counter() - begun
+                    on_progress(Progress(writer.frames, expected, elapsed, pipeline.clock.seconds()))
+            with pipeline.clock.busy("encode"):
+                writer.finish()
+        assert first is not None and last is not None
+        check_file(part, Promise(writer.frames, last - first, writer.track_count))
+        report.output_frames, report.copied_tracks = writer.frames, writer.tracks.copied
+        report.warnings += [f"left out: {text}" for text in writer.tracks.left_out]
+
+    def _open_writer(self, part: Path, shift: Fraction) -> VideoWriter:
+        plan, reader, options = self.plan, self.source.reader, self.options
+        matrix = reader.display_matrix if reader else None
+        begin = self.source.first_pts - shift
+        track = VideoTrack(plan.size, plan.format, plan.colour, plan.source, plan.rate, begin, matrix)
+        with ExitStack() as opened:  # what is opened here belongs to the writer once that is made
+            copier = soundtrack = None
+            if reader is not None:
+                start = None if options.start is None else shift
+                keep_audio = options.audio is None
+                copier = TrackCopier(
+                    reader.path, reader.stream_index, keep_audio=keep_audio, start=start, end=options.end
+                )
+                opened.callback(copier.close)
+            if options.audio is not None:
+                soundtrack = Soundtrack(options.audio, begin)
+                opened.callback(soundtrack.close)
+            writer = VideoWriter(part, self.output, track, options.encode, copier, soundtrack)
+            opened.pop_all()
+        return writer
+
+
+def check_output(output: Path, options: ConvertOptions, source: Path | None) -> None:
+    """Refuse an output that cannot or must not be written, before any work.
+
+    Raises:
+        UsageError: If its extension is unknown, it exists, or it is the source.
+        EncodeError: If its folder does not exist or cannot be written to.
+    """
+    container_for(output)
+    if output.is_dir():
+        raise UsageError(f"output {output} is a folder", "give a file name, such as `-o restored.mkv`")
+    if source is not None and output.exists() and source.exists() and output.samefile(source):
+        raise UsageError(f"output {output} is the source itself", "choose another name")
+    if output.exists() and not options.overwrite:
+        raise UsageError(f"output {output} exists already", "add `--overwrite`, or choose another name")
+    folder = output.parent
+    if not folder.is_dir():
+        raise EncodeError(f"cannot write {output}: there is no folder {folder}", "make it first")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise EncodeError(f"cannot write {output}: folder {folder} may not be written to", "choose another folder")
+
+
+def expected_frames(plan: WorkPlan, options: ConvertOptions) -> int | None:
+    """Return how many frames the output will have by the source's header, or None if it does not say."""
+    length = plan.source.duration
+    if options.end is not None:
+        length = min(length, options.end) if length is not None else options.end
+    if length is not None and options.start is not None:
+        length -= options.start
+    if length is None or length <= 0:
+        return None
+    if plan.rate is not None:
+        return math.ceil(length * plan.rate)
+    whole = options.start is None and options.end is None
+    return plan.source.frame_count if whole else None
+
+
+def _name(part: Path, output: Path) -> None:
+    """Give the finished file its name, once its content is on the disk."""
+    try:
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.replace(output)
+        folder = os.open(output.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise EncodeError(f"cannot write {output}: {error.strerror}", "check the disk") from error
+
+
+def _fill(report: RunReport, pipeline: FramePipeline, source: Source, output: Path) -> None:
+    report.source_frames = pipeline.stats.source_frames
+    report.synthesized_frames = pipeline.synthesized
+    report.cuts, report.held_frames = pipeline.stats.cuts, pipeline.stats.held_frames
+    report.busy_s = pipeline.clock.seconds()
+    report.output_bytes = output.stat().st_size
+    if source.reader is not None:
+        notes = source.reader.notes
+        report.warnings += notes.warnings
+        if notes.repaired_timestamps:
+            report.warnings.append(f"{notes.repaired_timestamps} missing or backward timestamps were repaired")
+        if notes.corrupt_frames:
+            report.warnings.append(f"{notes.corrupt_frames} source frames were decoded with errors")

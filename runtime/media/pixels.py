@@ -1,0 +1,128 @@
+"""Between PyAV's frames and our pictures: layouts, colour tags, HDR metadata."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+from av.video.frame import VideoFrame
+
+from fastrestore.errors import DecodeError
+from fastrestore.frames import FORMATS, Colour, Matrix, Picture, PixelFormat, Siting
+
+_FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+_HIGHEST_SD_LINES = 576
+_SIDE_MASTERING, _SIDE_LIGHT, _SIDE_MATRIX = "MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DISPLAYMATRIX"
+_CENTRED_CODECS = {"mpeg1video", "mjpeg"}
+
+
+def layout_for(video_format: av.VideoFormat) -> PixelFormat:
+    """Return the layout in `FORMATS` that holds all samples of a PyAV format.
+
+    Layouts listed there are used as they are; others (packed, semi-planar, big-endian, palettes) are repacked.
+    """
+    name = video_format.name.replace("yuvj", "yuv")
+    if name in FORMATS:
+        return FORMATS[name]
+    bits = next(depth for depth in (8, 10, 12, 16) if depth >= max(c.bits for c in video_format.components))
+    tail = "" if bits == 8 else f"{bits}le"
+    if video_format.is_rgb or video_format.has_palette:
+        return FORMATS[f"gbrp{tail}"]
+    if len(video_format.components) < 3:
+        return FORMATS[f"gray{tail}"]
+    across, down = video_format.chroma_width(16), video_format.chroma_height(16)
+    digits = {(8, 8): "420", (8, 16): "422"}.get((across, down), "444")
+    return FORMATS[f"yuv{digits}p{tail}"]
+
+
+def picture_from_frame(frame: VideoFrame, colour: Colour) -> Picture:
+    """Return a frame's samples as a picture; the planes are copies.
+
+    libswscale is used only to repack into a planar layout of the same or more bits, which loses nothing.
+    """
+    layout = layout_for(frame.format)
+    if frame.format.name.replace("yuvj", "yuv") != layout.name:
+        frame = frame.reformat(format=layout.name)
+    planes = []
+    for plane in frame.planes[: layout.planes]:
+        samples = np.frombuffer(memoryview(plane), layout.dtype)
+        pitch = plane.line_size // samples.itemsize
+        rows = samples[: pitch * plane.height].reshape(plane.height, pitch)
+        planes.append(rows[:, : plane.width].copy())
+    return Picture(tuple(planes), layout, colour)
+
+
+def frame_from_picture(picture: Picture) -> VideoFrame:
+    """Return a PyAV frame with the picture's samples and colour tags."""
+    frame = VideoFrame(picture.size.width, picture.size.height, picture.format.name)
+    for plane, source in zip(frame.planes, picture.planes, strict=True):
+        samples = np.frombuffer(memoryview(plane), picture.format.dtype)
+        pitch = plane.line_size // samples.itemsize
+        samples[: pitch * plane.height].reshape(plane.height, pitch)[:, : plane.width] = source
+    colour = picture.colour
+    frame.colorspace = int(colour.matrix)
+    frame.color_range = _FULL_RANGE if colour.full_range else 1
+    frame.color_primaries, frame.color_trc = colour.primaries, colour.transfer
+    return frame
+
+
+def colour_of(frame: VideoFrame, codec: str) -> Colour:
+    """Return how a decoded frame's samples are to be read.
+
+    An unspecified matrix is BT.601 up to 576 lines and BT.709 above, as players assume. The guess is written into
+    the output's tags: at 4K a player would guess differently, and the colours would shift.
+
+    Raises:
+        DecodeError: If the matrix is one we cannot convert (YCgCo, constant luminance, ICtCp).
+    """
+    layout = layout_for(frame.format)
+    full = int(frame.color_range) == _FULL_RANGE or frame.format.name.startswith("yuvj") or layout.kind == "rgb"
+    code = int(frame.colorspace)
+    if layout.kind == "rgb":
+        matrix = Matrix.RGB
+    elif code in (int(Matrix.UNSPECIFIED), int(Matrix.RGB), 3):
+        matrix = Matrix.SMPTE170M if frame.height <= _HIGHEST_SD_LINES else Matrix.BT709
+    elif code in set(Matrix):
+        matrix = Matrix(code)
+    else:
+        raise DecodeError(
+            f"colour matrix {code} (ITU-T H.273) is not supported", "convert the source to BT.709 or BT.2020 first"
+        )
+    siting = Siting.LEFT
+    if codec in _CENTRED_CODECS:
+        siting = Siting.CENTER
+    elif matrix is Matrix.BT2020_NCL:
+        siting = Siting.TOP_LEFT
+    return Colour(matrix, full, siting, int(frame.color_primaries), int(frame.color_trc))
+
+
+def side_data(frame: VideoFrame) -> dict[str, bytes]:
+    """Return a frame's side data by FFmpeg's short name."""
+    return {item.type.name: bytes(item) for item in _items(frame)}
+
+
+def hdr_of(data: Mapping[str, bytes]) -> dict[str, Any]:
+    """Return static HDR metadata: `mastering` (ten fractions: R, G, B, white x y, min, max), `light_level` (two)."""
+    found: dict[str, Any] = {}
+    if raw := data.get(_SIDE_MASTERING):
+        numbers = struct.unpack("=22i", raw[:88])  # AVMasteringDisplayMetadata: ten AVRationals, two flags
+        if numbers[20] and numbers[21]:
+            found["mastering"] = tuple(Fraction(numbers[i], numbers[i + 1] or 1) for i in range(0, 20, 2))
+    if raw := data.get(_SIDE_LIGHT):
+        found["light_level"] = struct.unpack("=2I", raw[:8])
+    return found
+
+
+def display_matrix_of(data: Mapping[str, bytes]) -> tuple[int, ...] | None:
+    """Return the nine numbers of the display matrix, or None."""
+    raw = data.get(_SIDE_MATRIX)
+    return struct.unpack("=9i", raw[:36]) if raw else None
+
+
+def _items(frame: VideoFrame) -> list[Any]:
+    # PyAV's stubs call the container a mapping from str, while iterating yields the items themselves.
+    return list(frame.side_data)

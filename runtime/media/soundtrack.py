@@ -1,0 +1,118 @@
+"""Lays a new soundtrack under a film: copied if the container can hold it, else encoded to AAC."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import TypeVar
+
+import av
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+
+from fastrestore.errors import DecodeError
+from fastrestore.runtime.media.containers import OutputContainerKind, can_hold
+from fastrestore.runtime.media.translate import reading
+
+T = TypeVar("T")
+
+AAC_BIT_RATE = 192_000
+
+
+class Soundtrack:
+    """An audio file laid under a film from its first frame on; it ends with the film at the latest.
+
+    Args:
+        path: A file with an audio stream.
+        begin: Seconds of the output at which it starts.
+    """
+
+    def __init__(self, path: Path, begin: Fraction) -> None:
+        self._path, self._begin = path, begin
+        if path.is_dir():
+            raise DecodeError(f"cannot read {path}: it is a folder", "give an audio file to `--audio`")
+        with reading(path):
+            self._container: InputContainer = av.open(str(path), metadata_errors="replace")
+        if not self._container.streams.audio:
+            self._container.close()
+            raise DecodeError(f"cannot read {path}: it holds no audio", "give an audio file to `--audio`")
+        self._source: AudioStream = self._container.streams.audio[0]
+        self._pending: Packet[AudioStream] | None = None
+        self._packets: Iterator[Packet[AudioStream]] = iter(())
+        self.label = ""
+
+    def attach(self, output: OutputContainer, kind: OutputContainerKind) -> None:
+        """Add the stream; before any packet is written."""
+        name = self._source.codec_context.name
+        if can_hold(kind, self._source):
+            target = output.add_stream_from_template(self._source)
+            self._packets = self._copied(target)
+            self.label = f"soundtrack {self._path.name} ({name}, copied)"
+        else:
+            encoder = output.add_stream("libopus" if kind.format == "webm" else "aac", rate=48000)
+            assert isinstance(encoder, AudioStream)
+            encoder.bit_rate = AAC_BIT_RATE
+            self._packets = self._encoded(encoder)
+            self.label = f"soundtrack {self._path.name} ({name}, encoded to {encoder.codec_context.name})"
+
+    def advance(self, output: OutputContainer, until: Fraction) -> None:
+        """Write every packet that starts before `until` (seconds of the output)."""
+        while True:
+            packet = self._pending or next(self._packets, None)
+            self._pending = packet
+            if packet is None or Fraction(packet.pts or 0) * packet.time_base >= until:
+                return
+            self._pending = None
+            output.mux_one(packet)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+
+    def _copied(self, target: AudioStream) -> Iterator[Packet[AudioStream]]:
+        shift: int | None = None
+        for packet in self._read(self._container.demux(self._source)):
+            if packet.dts is None or packet.pts is None:
+                continue
+            if shift is None:
+                shift = round(self._begin / packet.time_base) - max(0, packet.pts)
+            packet.pts += shift
+            packet.dts += shift
+            packet.stream = target
+            yield packet
+
+    def _encoded(self, target: AudioStream) -> Iterator[Packet[AudioStream]]:
+        context = target.codec_context
+        context.open()
+        resampler = AudioResampler(context.format, context.layout, context.rate, frame_size=context.frame_size or None)
+        position = round(self._begin * context.rate)
+        frames: list[AudioFrame | None] = []
+        for decoded in self._read(self._container.decode(self._source)):
+            decoded.pts = None  # gaps are not kept: the resampler counts samples
+            frames += resampler.resample(decoded)
+            while frames:
+                frame = frames.pop(0)
+                position = _stamp(frame, position, context.rate)
+                yield from target.encode(frame)
+        for frame in resampler.resample(None):
+            position = _stamp(frame, position, context.rate)
+            yield from target.encode(frame)
+        yield from target.encode(None)
+
+    def _read(self, items: Iterator[T]) -> Iterator[T]:
+        while True:
+            with reading(self._path):
+                item = next(items, None)
+            if item is None:
+                return
+            yield item
+
+
+def _stamp(frame: AudioFrame | None, position: int, rate: int) -> int:
+    assert frame is not None
+    frame.pts, frame.time_base = position, Fraction(1, rate)
+    return position + frame.samples

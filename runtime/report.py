@@ -1,0 +1,95 @@
+"""What a run did: counts, times of each stage, warnings. Plain data, ready for JSON."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+
+STAGES = ("decode", "motion", "restore", "synthesize", "encode")
+
+
+class StageClock:
+    """Busy seconds of each stage. Waiting for another stage is not busy. Safe to use from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._busy = dict.fromkeys(STAGES, 0.0)
+        self._workers = dict.fromkeys(STAGES, 1)
+
+    def set_workers(self, stage: str, workers: int) -> None:
+        """Say how many threads share a stage."""
+        self._workers[stage] = workers
+
+    @contextmanager
+    def busy(self, stage: str) -> Iterator[None]:
+        """Count the time spent inside as busy."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - begin
+            with self._lock:
+                self._busy[stage] += spent
+
+    def seconds(self) -> dict[str, float]:
+        """Return busy seconds per stage; where several threads share a stage, their mean."""
+        with self._lock:
+            return {stage: self._busy[stage] / self._workers[stage] for stage in STAGES}
+
+
+@dataclass
+class RunReport:
+    """One run, from source to finished file."""
+
+    source: str
+    output: str
+    plan: dict[str, str] = field(default_factory=dict)
+    """What was planned, as shown before the run."""
+    backend: str = ""
+    backend_reason: str = ""
+    source_frames: int = 0
+    output_frames: int = 0
+    restored_frames: int = 0
+    """Pictures that went through the restoration networks."""
+    synthesized_frames: int = 0
+    cuts: int = 0
+    held_frames: int = 0
+    """Repeated source frames that were evened out."""
+    wall_s: float = 0.0
+    busy_s: dict[str, float] = field(default_factory=dict)
+    """Busy seconds per stage."""
+    output_bytes: int = 0
+    copied_tracks: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def busiest(self) -> str:
+        """The stage that was busy longest."""
+        return max(self.busy_s, key=lambda stage: self.busy_s[stage]) if self.busy_s else ""
+
+    @property
+    def output_fps(self) -> float:
+        """Output frames per second of wall time."""
+        return self.output_frames / self.wall_s if self.wall_s else 0.0
+
+    def to_json(self) -> str:
+        """Return the report as one JSON object."""
+        data = {"schema": "fastrestore.report/1", **asdict(self), "busiest": self.busiest}
+        return json.dumps(data | {"output_fps": self.output_fps}, indent=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is."""
+
+    frames: int
+    """Output frames written."""
+    expected: int | None
+    """Output frames expected, by the source's header; None if it does not say."""
+    elapsed_s: float
+    busy_s: dict[str, float]
+    """Busy seconds per stage so far."""

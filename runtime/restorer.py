@@ -1,0 +1,196 @@
+"""Restores a picture: to R'G'B', through a chain of networks in tiles, to the exact size and format wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastrestore.errors import DeviceError, EngineError
+from fastrestore.frames import Colour, FloatImage, Picture, PixelFormat
+from fastrestore.geometry import Size
+from fastrestore.kernels.ops import Ops
+from fastrestore.runtime.engine import Engine
+from fastrestore.runtime.tiling import Tile, TilePlan, plan_tiles, side_for_memory
+
+DEFAULT_BUDGET_BYTES = 1 << 30
+"""Working memory of one network, unless told otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What restored pictures look like."""
+
+    size: Size
+    format: PixelFormat
+    colour: Colour
+
+
+class Restorer:
+    """Turns source pictures into restored ones. One thread at a time; buffers are kept between pictures.
+
+    Args:
+        engines: Networks, run one after the other; none means plain resampling. Closed with this object.
+        ops: Pixel kernels.
+        output: What to make.
+        tile: Side of a tile in source pixels, or None to choose it from memory.
+    """
+
+    def __init__(self, engines: Sequence[Engine], ops: Ops, output: Output, *, tile: int | None = None) -> None:
+        self._stages = [TiledNetwork(engine, tile) for engine in engines]
+        self._ops = ops
+        self._output = output
+        self.runs = 0
+        """Pictures that went through the networks so far."""
+
+    def restore(self, picture: Picture) -> Picture:
+        """Return the picture restored. A picture that already is as wanted is returned as it is.
+
+        Raises:
+            EngineError: If a network fails or yields anything but finite numbers.
+        """
+        wanted = self._output
+        if not self._stages and (picture.size, picture.format) == (wanted.size, wanted.format):
+            return picture
+        rgb = self._ops.to_rgb(picture)
+        for stage in self._stages:
+            rgb = stage.run(rgb)
+        self.runs += 1
+        neutral = picture.neutral_chroma and wanted.format.kind == "yuv"
+        return self._ops.from_rgb(rgb, wanted.size, wanted.format, wanted.colour, neutral=neutral)
+
+    def tile_plans(self, size: Size) -> list[TilePlan]:
+        """Return how pictures of `size` are tiled, per network."""
+        plans = []
+        for stage in self._stages:
+            plans.append(stage.plan(size))
+            size = size.times(stage.scale)
+        return plans
+
+    def close(self) -> None:
+        """Close the engines."""
+        for stage in self._stages:
+            stage.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class TiledNetwork:
+    """One network, run tile by tile. The result is a buffer that the next call overwrites.
+
+    Args:
+        engine: The network.
+        tile: Side of a tile in pixels, or None to choose it from `budget_bytes`.
+        halo_px: Border read around tiles; None takes the network's whole reach, so that no seam can show.
+        budget_bytes: Working memory allowed.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        tile: int | None = None,
+        *,
+        halo_px: int | None = None,
+        budget_bytes: int = DEFAULT_BUDGET_BYTES,
+    ) -> None:
+        self._engine = engine
+        self._tile = tile
+        self._halo_px = engine.spec.halo_px if halo_px is None else halo_px
+        self._budget_bytes = budget_bytes
+        self._result: FloatImage | None = None
+        self._tile_out: NDArray[np.float32] | None = None
+
+    @property
+    def scale(self) -> int:
+        """Output pixels per input pixel along a side."""
+        return self._engine.spec.scale
+
+    def plan(self, size: Size) -> TilePlan:
+        """Return the tiles for a picture of `size`."""
+        spec = self._engine.spec
+        side = self._tile
+        if side is None:
+            side = side_for_memory(
+                size, halo_px=spec.halo_px, bytes_per_px=spec.working_bytes_per_px, budget_bytes=self._budget_bytes
+            )
+        return plan_tiles(size, side, halo_px=self._halo_px, reach_px=spec.halo_px)
+
+    def run(self, image: FloatImage) -> FloatImage:
+        """Return `(3, H * scale, W * scale)` float32, valid until the next call.
+
+        Args:
+            image: `(3, H, W)` float32, nominal range `[0, 1]`.
+
+        Raises:
+            EngineError: If the network fails or yields NaN or infinity.
+        """
+        _, height, width = image.shape
+        plan = self.plan(Size(width, height))
+        result = self._result_for(plan.size.times(self.scale))
+        if plan.blended:
+            self._run_blended(image, plan, result)
+        elif len(plan) == 1 and not (height % self._engine.spec.multiple_px or width % self._engine.spec.multiple_px):
+            spec = self._engine.spec
+            self._engine.run({spec.input_name: np.ascontiguousarray(image)[None]}, {spec.output_name: result[None]})
+        else:
+            for tile in plan:
+                rows, columns = tile.keep.times(self.scale).slices
+                result[:, rows, columns] = self._kept(image, tile)
+        # One sum finds any NaN or infinity without a second array of the picture's size.
+        if not np.isfinite(result.sum()):
+            raise EngineError(f"`{self._engine.spec.name}` produced numbers that are not finite", "try another backend")
+        return result
+
+    def close(self) -> None:
+        """Close the engine and drop the buffers."""
+        self._engine.close()
+        self._result = self._tile_out = None
+
+    def _run_blended(self, image: FloatImage, plan: TilePlan, result: FloatImage) -> None:
+        result[:] = 0
+        weights = np.zeros(result.shape[1:], np.float32)
+        for tile in plan:
+            rows, columns = tile.keep.times(self.scale).slices
+            ramp = plan.ramp(tile, self.scale)
+            result[:, rows, columns] += self._kept(image, tile) * ramp
+            weights[rows, columns] += ramp
+        result /= weights
+
+    def _kept(self, image: FloatImage, tile: Tile) -> FloatImage:
+        rows, columns = tile.read.slices
+        out = self._infer(np.ascontiguousarray(image[None, :, rows, columns]))
+        crop_rows, crop_columns = tile.crop.times(self.scale).slices
+        return out[0, :, crop_rows, crop_columns]
+
+    def _infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        spec = self._engine.spec
+        _, _, height, width = batch.shape
+        below, right = -height % spec.multiple_px, -width % spec.multiple_px
+        if below or right:
+            batch = np.pad(batch, ((0, 0), (0, 0), (0, below), (0, right)), mode="edge")
+        shape = (1, 3, batch.shape[2] * spec.scale, batch.shape[3] * spec.scale)
+        if self._tile_out is None or self._tile_out.shape != shape:
+            self._tile_out = _allocate(shape)
+        self._engine.run({spec.input_name: batch}, {spec.output_name: self._tile_out})
+        return self._tile_out
+
+    def _result_for(self, size: Size) -> FloatImage:
+        shape = (3, size.height, size.width)
+        if self._result is None or self._result.shape != shape:
+            self._result = _allocate(shape)
+        return self._result
+
+
+def _allocate(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    try:
+        return np.empty(shape, np.float32)
+    except MemoryError as error:
+        wanted = 4 * int(np.prod(shape)) >> 20
+        raise DeviceError(f"not enough memory for a picture of {wanted} MiB", "use a smaller `--to`") from error

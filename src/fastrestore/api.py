@@ -1,0 +1,218 @@
+"""The Python interface: open a video, build a pipeline from stages, iterate frames or write a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import TypeAlias
+
+from fastrestore.config import ConvertOptions, EncodeOptions, Plan, RateTarget, Target, parse_time
+from fastrestore.errors import DecodeError, UsageError
+from fastrestore.frames import Frame, StreamInfo
+from fastrestore.runtime.job import Job, OnProgress, Source, open_stages
+from fastrestore.runtime.media.reader import VideoReader
+from fastrestore.runtime.pipeline import FramePipeline
+from fastrestore.runtime.plan import WorkPlan, make_plan
+from fastrestore.runtime.report import RunReport
+
+FrameSource: TypeAlias = VideoReader | Iterable[Frame]
+"""What a pipeline reads: an open video, or any iterable of frames with rising timestamps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """The restoration stage.
+
+    Args:
+        to: Target size: `4k`, `1440p`, `1080p`, `WxH` or `xN`.
+        model: A network, or a family of which the factor chooses one.
+        backend: What runs it; `auto` takes the first that can.
+        tile: Side of a tile in source pixels, or None to choose it from memory.
+        threads: Threads for the network; 0 uses every core.
+    """
+
+    to: str = "4k"
+    model: str = "film"
+    backend: str = "auto"
+    tile: int | None = None
+    threads: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Interpolate:
+    """The interpolation stage.
+
+    Args:
+        fps: Frames a second: a number, `60000/1001`, `xN`, or `source` for the source's own instants.
+        model: The motion model.
+        keep_holds: Show held duplicates where the source does, instead of spreading motion evenly.
+    """
+
+    fps: str | int | Fraction = "60"
+    model: str = "dis"
+    keep_holds: bool = False
+
+
+class Pipeline:
+    """Restoration and interpolation, ready to be applied to sources.
+
+    Args:
+        restore: The restoration stage; None leaves the size alone.
+        interpolate: The interpolation stage; None leaves the instants alone.
+        plan: Order of work: `guided`, `upscale-first` or `interpolate-first`.
+
+    Raises:
+        UsageError: If a setting is not understood.
+    """
+
+    def __init__(
+        self,
+        restore: Restore | None = None,
+        interpolate: Interpolate | None = None,
+        *,
+        plan: str | Plan = Plan.GUIDED,
+    ) -> None:
+        size = Target.parse(restore.to if restore else "x1")
+        rate = RateTarget.parse(str(interpolate.fps) if interpolate else "source")
+        restore, interpolate = restore or Restore(), interpolate or Interpolate()
+        self.options = ConvertOptions(
+            to=size,
+            fps=rate,
+            sr=restore.model,
+            vfi=interpolate.model,
+            backend=restore.backend,
+            plan=parse_plan(plan),
+            tile=restore.tile,
+            keep_holds=interpolate.keep_holds,
+            threads=restore.threads,
+        )
+
+    def frames(self, source: FrameSource) -> Iterator[Frame]:
+        """Yield finished frames, in order. Closing the iterator stops all work.
+
+        Raises:
+            FastRestoreError: If a stage fails.
+        """
+        opened, info = _opened(source)
+        plan = make_plan(info, self.options)
+        with open_stages(plan, self.options) as (stages, _):
+            pipeline = FramePipeline(stages, opened.frames, plan.rate, keep_holds=self.options.keep_holds)
+            yield from pipeline
+
+    def write(
+        self,
+        source: FrameSource,
+        path: str | Path,
+        *,
+        encode: EncodeOptions | None = None,
+        audio: str | Path | None = None,
+        overwrite: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> RunReport:
+        """Write a file: complete under its name, or not there at all.
+
+        Args:
+            source: What to read. A video's other tracks go along.
+            path: File to write; its extension chooses the container.
+            encode: Encoder settings.
+            audio: A new soundtrack.
+            overwrite: Replace an existing file, once the new one is complete.
+            on_progress: Called after every output frame.
+
+        Raises:
+            FastRestoreError: If anything fails.
+        """
+        options = replace(
+            self.options,
+            encode=encode or EncodeOptions(),
+            audio=None if audio is None else Path(audio),
+            overwrite=overwrite,
+        )
+        return plan_job(source, path, options).run(on_progress)
+
+
+def open_video(path: str | Path, *, start: Fraction | None = None, end: Fraction | None = None) -> VideoReader:
+    """Open a video file for reading. Use it in a `with` statement.
+
+    Raises:
+        DecodeError: If it cannot be read or holds no video.
+    """
+    return VideoReader(path, start=start, end=end)
+
+
+def convert(
+    source: str | Path,
+    output: str | Path,
+    options: ConvertOptions | None = None,
+    *,
+    on_progress: OnProgress | None = None,
+) -> RunReport:
+    """Convert a file: 4K at 60 frames a second, unless `options` say otherwise.
+
+    Raises:
+        FastRestoreError: If anything fails; then there is no file under the output's name.
+    """
+    options = options or ConvertOptions()
+    with open_video(source, start=options.start, end=options.end) as reader:
+        return plan_job(reader, output, options).run(on_progress)
+
+
+def plan_job(source: FrameSource, output: str | Path, options: ConvertOptions) -> Job:
+    """Decide what a conversion will do, without doing it.
+
+    Raises:
+        UsageError: If an option cannot be met with this source.
+    """
+    opened, info = _opened(source)
+    if isinstance(source, VideoReader) and (options.start, options.end) != (source.start, source.end):
+        options = replace(options, start=source.start, end=source.end)
+    return Job(opened, Path(output), make_plan(info, options), options)
+
+
+def parse_plan(plan: str | Plan) -> Plan:
+    """Return the plan of that name.
+
+    Raises:
+        UsageError: If there is none.
+    """
+    try:
+        return Plan(plan)
+    except ValueError as error:
+        raise UsageError(f"unknown plan `{plan}`", f"known: {', '.join(p.value for p in Plan)}") from error
+
+
+def _opened(source: FrameSource) -> tuple[Source, StreamInfo]:
+    if isinstance(source, VideoReader):
+        return Source(source, source.first_pts, source), source.info
+    frames = iter(source)
+    first = next(frames, None)
+    if first is None:
+        raise DecodeError("the source has no frame", "give at least one frame")
+    picture = first.picture
+    second = next(frames, None)
+    rate = 1 / (second.pts - first.pts) if second is not None and second.pts > first.pts else None
+    head = [first] if second is None else [first, second]
+    info = StreamInfo(picture.size, picture.format, picture.colour, rate, time_base=_clock(rate))
+    return Source(chain(head, frames), first.pts), info
+
+
+def _clock(rate: Fraction | None) -> Fraction:
+    """Return a unit of time for frames that come without one: fine enough for any sensible source."""
+    return Fraction(1, 90000) if rate is None else 1 / (rate * 1000)
+
+
+__all__ = [
+    "FrameSource",
+    "Interpolate",
+    "Pipeline",
+    "Restore",
+    "WorkPlan",
+    "convert",
+    "open_video",
+    "parse_plan",
+    "parse_time",
+    "plan_job",
+]

@@ -1,0 +1,108 @@
+"""The error tree. Every error that a user can meet is one of these.
+
+```
+FastRestoreError            exit code 1
+  UsageError                exit code 2: an option or argument that cannot be used
+  ModelError                a model that is unknown, missing or damaged
+  EngineError               a backend or an engine that cannot run
+    EngineIncompatibleError an engine that does not fit this machine, model or input
+  DeviceError               a device that is missing or failed
+    OutOfDeviceMemoryError  the device has less memory than asked for
+  MediaError                a file that cannot be read or written
+    DecodeError
+    EncodeError
+  JobError                  a run that could not be finished
+    JobCancelledError       exit code 130: stopped by the user
+```
+A message says what was seen and what was wanted; `hint` says what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class FastRestoreError(Exception):
+    """Base of every error raised on purpose by this package.
+
+    Args:
+        message: What was seen and what was wanted, without a final period.
+        hint: What the user can do about it, or an empty string.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(FastRestoreError):
+    """An option or argument that cannot be used."""
+
+    exit_code = 2
+
+
+class ModelError(FastRestoreError):
+    """A model that is unknown, missing or damaged."""
+
+
+class EngineError(FastRestoreError):
+    """A backend or an engine that cannot run."""
+
+
+class EngineIncompatibleError(EngineError):
+    """An engine that does not fit what it is asked to run.
+
+    Args:
+        found: What the engine is.
+        wanted: What was needed.
+        hint: What the user can do about it.
+    """
+
+    def __init__(self, found: str, wanted: str, hint: str = "") -> None:
+        super().__init__(f"engine does not fit: found {found}, wanted {wanted}", hint)
+        self.found = found
+        self.wanted = wanted
+
+
+class DeviceError(FastRestoreError):
+    """A device that is missing or failed."""
+
+
+class OutOfDeviceMemoryError(DeviceError):
+    """The device has less memory than asked for.
+
+    Args:
+        requested: Bytes asked for.
+        free: Bytes that were free.
+    """
+
+    def __init__(self, requested: int, free: int) -> None:
+        super().__init__(
+            f"out of device memory: {requested} bytes requested, {free} bytes free",
+            "use a smaller `--tile`",
+        )
+        self.requested = requested
+        self.free = free
+
+
+class MediaError(FastRestoreError):
+    """A file that cannot be read or written."""
+
+
+class DecodeError(MediaError):
+    """A file that cannot be read as video."""
+
+
+class EncodeError(MediaError):
+    """A file that cannot be written."""
+
+
+class JobError(FastRestoreError):
+    """A run that could not be finished."""
+
+
+class JobCancelledError(JobError):
+    """A run that the user stopped."""
+
+    exit_code = 130
