@@ -89,7 +89,7 @@ class ReferenceOps:
     ) -> NDArray[np.float32]:
         """See `Ops.disagreement`."""
         apart = np.rint(warp(left, motion.flow_to_left)) - np.rint(warp(right, motion.flow_to_right))
-        return (np.abs(apart) / 255).astype(np.float32)
+        return np.asarray(np.abs(apart) / 255, np.float32)
 
     def synthesize(self, left: Picture, right: Picture, motion: Motion, t: float) -> Picture:
         """See `Ops.synthesize`."""

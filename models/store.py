@@ -23,6 +23,12 @@ def locate(spec: ModelSpec, precision: str = "fp32") -> Path:
     return path
 
 
+def card(spec: ModelSpec) -> str:
+    """Return a model's card as Markdown, or an empty string if it has none."""
+    path = Path(str(files("fastrestore.models"))) / spec.name / "card.md"
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
 @lru_cache(maxsize=64)
 def _check(path: Path, wanted: str) -> None:
     try:

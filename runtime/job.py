@@ -16,6 +16,7 @@ from fastrestore.config import ConvertOptions
 from fastrestore.errors import EncodeError, UsageError
 from fastrestore.frames import Frame
 from fastrestore.kernels.ops import open_ops
+from fastrestore.models.catalog import motion_model
 from fastrestore.runtime.engine import BackendChoice, choose_backend
 from fastrestore.runtime.media.containers import container_for
 from fastrestore.runtime.media.reader import VideoReader
@@ -25,10 +26,9 @@ from fastrestore.runtime.media.verify import Promise, check_file
 from fastrestore.runtime.media.writer import VideoTrack, VideoWriter
 from fastrestore.runtime.motion import open_estimator
 from fastrestore.runtime.pipeline import FramePipeline, Stages
-from fastrestore.runtime.plan import WorkPlan
+from fastrestore.runtime.plan import WorkPlan, describe
 from fastrestore.runtime.report import Progress, RunReport
 from fastrestore.runtime.restorer import Output, Restorer
-from fastrestore.models.catalog import motion_model
 
 OnProgress = Callable[[Progress], None]
 
@@ -83,7 +83,7 @@ class Job:
         check_output(output, self.options, source.reader.path if source.reader else None)
         started = time.perf_counter()
         part = output.with_name(output.name + ".part")
-        report = RunReport(str(source.reader.path) if source.reader else "frames", str(output))
+        report = RunReport(str(source.reader.path) if source.reader else "frames", str(output), self.describe())
         with open_stages(self.plan, self.options) as (stages, choice):
             if choice is not None:
                 report.backend, report.backend_reason = choice.backend.describe(), choice.reason
@@ -100,6 +100,12 @@ class Job:
         _fill(report, pipeline, source, output)
         report.wall_s = time.perf_counter() - started
         return report
+
+    def describe(self) -> dict[str, str]:
+        """Return the plan in words."""
+        name = self.source.reader.path.name if self.source.reader else "frames"
+        lines = describe(self.plan, self.options, expected_frames(self.plan, self.options))
+        return {"file": f"{name} -> {self.output}", **lines}
 
     def _write(self, part: Path, pipeline: FramePipeline, report: RunReport, on_progress: OnProgress | None) -> None:
         shift = Fraction(0) if self.options.start is None else self.source.first_pts
@@ -136,7 +142,7 @@ class Job:
                 )
                 opened.callback(copier.close)
             if options.audio is not None:
-                soundtrack = Soundtrack(options.audio, begin)
+                soundtrack = Soundtrack(options.audio, begin, options.encode.audio_bit_rate)
                 opened.callback(soundtrack.close)
             writer = VideoWriter(part, self.output, track, options.encode, copier, soundtrack)
             opened.pop_all()

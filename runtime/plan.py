@@ -11,6 +11,7 @@ from fastrestore.geometry import Size
 from fastrestore.models.catalog import motion_model, restoration_chain
 from fastrestore.models.spec import ModelSpec
 from fastrestore.runtime.media.encoders import find_encoder, output_format
+from fastrestore.runtime.restorer import network_tiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,36 @@ class WorkPlan:
         return self.source.rate if self.rate is None else min(self.source.rate, 2 * self.rate)
 
 
+def describe(plan: WorkPlan, options: ConvertOptions, expected: int | None) -> dict[str, str]:
+    """Return the plan in words, as shown before the work starts.
+
+    Args:
+        plan: The plan.
+        options: What it was made from.
+        expected: Output frames, if the source's header tells.
+
+    Raises:
+        UsageError: If the tile asked for is too small for a network.
+    """
+    source = plan.source
+    span = "" if source.duration is None else f", {float(source.duration):.2f} s"
+    count = "" if source.frame_count is None else f", {source.frame_count} frames"
+    frames = "" if expected is None else f", {expected} frames"
+    encoder = find_encoder(options.encode)
+    crf = encoder.crf if options.encode.crf is None else options.encode.crf
+    quality = "lossless" if crf is None else f"quality {crf}, preset {options.encode.preset or encoder.preset}"
+    lines = {
+        "source": f"{source.size} {source.format.name}, {_colour(source.colour)}, {_rate(source.rate)}{count}{span}",
+        "target": f"{plan.size} {plan.format.name}, {_rate(plan.rate)}{frames}",
+        "restore": _chain(plan),
+        "tiles": _tiles(plan, options.tile),
+        "motion": "none: the source's own instants" if plan.motion is None else _motion(plan),
+        "work": _work(plan),
+        "encode": f"{options.encode.codec}, {quality}",
+    }
+    return {key: value for key, value in lines.items() if value}
+
+
 def make_plan(source: StreamInfo, options: ConvertOptions) -> WorkPlan:
     """Decide what a run will do.
 
@@ -77,3 +108,54 @@ def output_colour(source: StreamInfo) -> Colour:
     if source.format.kind == "rgb":
         return Colour(Matrix.BT709, False, Siting.LEFT, source.colour.primaries, source.colour.transfer)
     return source.colour
+
+
+def _rate(rate: Fraction | None) -> str:
+    if rate is None:
+        return "source instants"
+    return f"{rate} fps" if rate.denominator == 1 else f"{rate} ({float(rate):.3f}) fps"
+
+
+def _colour(colour: Colour) -> str:
+    return f"{colour.matrix.name.replace('_NCL', '')} {'full' if colour.full_range else 'limited'} range"
+
+
+def _chain(plan: WorkPlan) -> str:
+    if not plan.restores:
+        return "none: pictures keep their size"
+    reached = plan.source.size
+    for spec in plan.chain:
+        reached = reached.times(spec.scale)
+    words = [f"{spec.name} (x{spec.scale})" for spec in plan.chain]
+    if reached != plan.size:
+        shrinks = reached.width >= plan.size.width and reached.height >= plan.size.height
+        words.append(f"{'area mean' if shrinks else 'Lanczos'} from {reached} to {plan.size}")
+    return ", then ".join(words) or "repacking only"
+
+
+def _tiles(plan: WorkPlan, tile: int | None) -> str:
+    size, words = plan.source.size, []
+    for spec in plan.chain:
+        cover = network_tiles(spec, size, tile)
+        words.append("whole picture" if len(cover) == 1 else f"{len(cover)} of {cover.tile}, halo {cover.halo_px} px")
+        size = size.times(spec.scale)
+    return "; ".join(words)
+
+
+def _motion(plan: WorkPlan) -> str:
+    assert plan.motion is not None
+    at, how = {
+        Plan.GUIDED: (plan.source.size, "restored neighbours are warped"),
+        Plan.UPSCALE_FIRST: (plan.size, "found on and applied to restored frames"),
+        Plan.INTERPOLATE_FIRST: (plan.source.size, "every output frame is restored"),
+    }[plan.order]
+    return f"{plan.motion.name} at {at}; {plan.order.value}: {how}"
+
+
+def _work(plan: WorkPlan) -> str:
+    runs, words = plan.runs_per_second, []
+    if plan.chain:
+        words.append("one restoration per source frame" if runs is None else f"{float(runs):g} restorations")
+    if plan.rate is not None:
+        words.append(f"{float(plan.rate):g} output frames")
+    return ", ".join(words) + " per second of film" if words else ""

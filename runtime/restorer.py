@@ -13,6 +13,7 @@ from fastrestore.errors import DeviceError, EngineError
 from fastrestore.frames import Colour, FloatImage, Picture, PixelFormat
 from fastrestore.geometry import Size
 from fastrestore.kernels.ops import Ops
+from fastrestore.models.spec import ModelSpec
 from fastrestore.runtime.engine import Engine
 from fastrestore.runtime.tiling import Tile, TilePlan, plan_tiles, side_for_memory
 
@@ -62,14 +63,6 @@ class Restorer:
         neutral = picture.neutral_chroma and wanted.format.kind == "yuv"
         return self._ops.from_rgb(rgb, wanted.size, wanted.format, wanted.colour, neutral=neutral)
 
-    def tile_plans(self, size: Size) -> list[TilePlan]:
-        """Return how pictures of `size` are tiled, per network."""
-        plans = []
-        for stage in self._stages:
-            plans.append(stage.plan(size))
-            size = size.times(stage.scale)
-        return plans
-
     def close(self) -> None:
         """Close the engines."""
         for stage in self._stages:
@@ -114,13 +107,9 @@ class TiledNetwork:
 
     def plan(self, size: Size) -> TilePlan:
         """Return the tiles for a picture of `size`."""
-        spec = self._engine.spec
-        side = self._tile
-        if side is None:
-            side = side_for_memory(
-                size, halo_px=spec.halo_px, bytes_per_px=spec.working_bytes_per_px, budget_bytes=self._budget_bytes
-            )
-        return plan_tiles(size, side, halo_px=self._halo_px, reach_px=spec.halo_px)
+        return network_tiles(
+            self._engine.spec, size, self._tile, halo_px=self._halo_px, budget_bytes=self._budget_bytes
+        )
 
     def run(self, image: FloatImage) -> FloatImage:
         """Return `(3, H * scale, W * scale)` float32, valid until the next call.
@@ -186,6 +175,26 @@ class TiledNetwork:
         if self._result is None or self._result.shape != shape:
             self._result = _allocate(shape)
         return self._result
+
+
+def network_tiles(
+    spec: ModelSpec,
+    size: Size,
+    tile: int | None,
+    *,
+    halo_px: int | None = None,
+    budget_bytes: int = DEFAULT_BUDGET_BYTES,
+) -> TilePlan:
+    """Return how a network's input of `size` is tiled; arguments as for `TiledNetwork`.
+
+    Raises:
+        UsageError: If `tile` is too small for the network.
+    """
+    if tile is None:
+        tile = side_for_memory(
+            size, halo_px=spec.halo_px, bytes_per_px=spec.working_bytes_per_px, budget_bytes=budget_bytes
+        )
+    return plan_tiles(size, tile, halo_px=spec.halo_px if halo_px is None else halo_px, reach_px=spec.halo_px)
 
 
 def _allocate(shape: tuple[int, ...]) -> NDArray[np.float32]:

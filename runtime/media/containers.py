@@ -22,11 +22,13 @@ class OutputContainerKind:
     """FFmpeg's name."""
     options: Mapping[str, str] = field(default_factory=dict)
     attachments: bool = False
+    plays_pcm: bool = True
+    """Whether players expect uncompressed audio in it; MP4 can hold it, but hardly anything plays that."""
     negative_times: bool = False
     """Whether packets before 0 can be held and are skipped by players (edit lists)."""
 
 
-_MP4 = OutputContainerKind("mp4", MappingProxyType({"movflags": "+faststart"}), negative_times=True)
+_MP4 = OutputContainerKind("mp4", MappingProxyType({"movflags": "+faststart"}), plays_pcm=False, negative_times=True)
 CONTAINERS: Mapping[str, OutputContainerKind] = MappingProxyType(
     {
         ".mp4": _MP4,

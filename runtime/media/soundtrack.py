@@ -20,8 +20,6 @@ from fastrestore.runtime.media.translate import reading
 
 T = TypeVar("T")
 
-AAC_BIT_RATE = 192_000
-
 
 class Soundtrack:
     """An audio file laid under a film from its first frame on; it ends with the film at the latest.
@@ -29,10 +27,11 @@ class Soundtrack:
     Args:
         path: A file with an audio stream.
         begin: Seconds of the output at which it starts.
+        bit_rate: Bits a second, if it must be encoded.
     """
 
-    def __init__(self, path: Path, begin: Fraction) -> None:
-        self._path, self._begin = path, begin
+    def __init__(self, path: Path, begin: Fraction, bit_rate: int) -> None:
+        self._path, self._begin, self._bit_rate = path, begin, bit_rate
         if path.is_dir():
             raise DecodeError(f"cannot read {path}: it is a folder", "give an audio file to `--audio`")
         with reading(path):
@@ -48,14 +47,14 @@ class Soundtrack:
     def attach(self, output: OutputContainer, kind: OutputContainerKind) -> None:
         """Add the stream; before any packet is written."""
         name = self._source.codec_context.name
-        if can_hold(kind, self._source):
+        if can_hold(kind, self._source) and (kind.plays_pcm or not name.startswith("pcm_")):
             target = output.add_stream_from_template(self._source)
             self._packets = self._copied(target)
             self.label = f"soundtrack {self._path.name} ({name}, copied)"
         else:
             encoder = output.add_stream("libopus" if kind.format == "webm" else "aac", rate=48000)
             assert isinstance(encoder, AudioStream)
-            encoder.bit_rate = AAC_BIT_RATE
+            encoder.bit_rate = self._bit_rate
             self._packets = self._encoded(encoder)
             self.label = f"soundtrack {self._path.name} ({name}, encoded to {encoder.codec_context.name})"
 
@@ -87,7 +86,6 @@ class Soundtrack:
 
     def _encoded(self, target: AudioStream) -> Iterator[Packet[AudioStream]]:
         context = target.codec_context
-        context.open()
         resampler = AudioResampler(context.format, context.layout, context.rate, frame_size=context.frame_size or None)
         position = round(self._begin * context.rate)
         frames: list[AudioFrame | None] = []

@@ -32,7 +32,7 @@ def reading(path: Path, where: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except (av.error.FFmpegError, OSError, ValueError) as error:
+    except (av.error.FFmpegError, OSError) as error:
         hint = next((text for kind, text in _READ_HINTS if isinstance(error, kind)), "try to play the file")
         raise DecodeError(f"cannot read {path}{where}: {_reason(error)}", hint) from error
 
@@ -42,7 +42,7 @@ def writing(path: Path) -> Iterator[None]:
     """Raise `EncodeError` for whatever goes wrong while a file is written."""
     try:
         yield
-    except (av.error.FFmpegError, OSError, ValueError) as error:
+    except (av.error.FFmpegError, OSError) as error:
         raise EncodeError(f"cannot write {path}: {_reason(error)}", _write_hint(error)) from error
 
 

@@ -147,6 +147,8 @@ class EncodeOptions:
     """8 or 10; None keeps the source's."""
     threads: int = 0
     """0 lets the encoder choose."""
+    audio_bit_rate: int = 192_000
+    """For a new soundtrack that must be encoded, in bits a second."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,15 +40,15 @@ def test_the_only_cut_is_the_cut() -> None:
 
 
 @pytest.mark.parametrize("time_s", [1.3, 4.6])
-@pytest.mark.parametrize("height", [180, 360])
-def test_drawing_large_and_reducing_is_drawing_small(time_s: float, height: int) -> None:
+@pytest.mark.parametrize(("height", "mean", "tail"), [(180, 0.016, 0.15), (360, 0.010, 0.11)])
+def test_drawing_large_and_reducing_is_drawing_small(time_s: float, height: int, mean: float, tail: float) -> None:
     size = (height * 4 // 3, height)
     small = scene.draw(time_s, size)
     large = scene.draw(time_s, (size[0] * 2, size[1] * 2))
     off = np.abs(cv2.resize(large, size, interpolation=cv2.INTER_AREA) - small)
-    # Sheets are placed with bilinear sampling, so edges a pixel wide may differ; places may not.
-    assert float(off.mean()) < 0.012
-    assert float(np.quantile(off, 0.99)) < 0.12
+    # Sheets are placed with bilinear sampling, so edges a pixel wide may differ (the less, the larger the picture).
+    assert float(off.mean()) < mean
+    assert float(np.quantile(off, 0.99)) < tail
 
 
 def test_a_wider_picture_shows_the_same_middle() -> None:
@@ -76,23 +76,25 @@ def test_wheels_and_rods_turn() -> None:
 
 
 def test_the_lamp_post_hides_the_walker() -> None:
-    # The walker passes the right lamp, at x = 0.34 of the platform, about 1.5 s into the film.
-    def post(time_s: float) -> float:
-        size = (480, 360)
-        picture = scene.draw(time_s, size)
-        x = round(240 + 360 * (0.34 - _platform_pan(time_s)))
-        beside = picture[270:300, x - 14 : x - 6].mean()
-        on_post = picture[270:300, x - 2 : x + 2].mean()
-        return float(beside - on_post)
+    # The walker passes behind the right lamp, at x = 0.34 of the platform, about 1.5 s into the film.
+    def beside_and_on_post(time_s: float) -> tuple[float, float, float]:
+        share = time_s / 3.25
+        pan = 1.12 * 0.22 * (0.75 * share + 0.25 * share * share * (3 - 2 * share))
+        x = round(240 + 360 * (0.34 - pan))
+        rows = scene.draw(time_s, (480, 360))[270:300]
+        return (
+            float(rows[:, x - 14 : x - 6].mean()),
+            float(rows[:, x + 6 : x + 14].mean()),
+            float(rows[:, x - 2 : x + 2].mean()),
+        )
 
-    away, behind = post(0.2), post(1.5)
-    assert away > 0.25  # bright platform beside the dark post
-    assert behind < 0.6 * away  # the walker's dark coat and legs fill the place beside it
-
-
-def _platform_pan(time_s: float) -> float:
-    share = time_s / 3.25
-    return 1.12 * 0.22 * (0.75 * share + 0.25 * share * share * (3 - 2 * share))
+    (left_0, right_0, post_0), (left_1, right_1, post_1), (left_2, right_2, post_2) = map(
+        beside_and_on_post, (1.3, 1.5, 1.7)
+    )
+    assert right_0 < 0.25 < 0.4 < left_0  # still to the right of the post
+    assert max(left_1, right_1) < 0.4  # seen on both sides of it
+    assert left_2 < 0.25 < 0.4 < right_2  # gone past
+    assert max(post_0, post_1, post_2) - min(post_0, post_1, post_2) < 0.05  # and the post stands before him throughout
 
 
 def test_a_frame_is_drawn_quickly() -> None:

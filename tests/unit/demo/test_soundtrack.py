@@ -40,4 +40,4 @@ def test_the_whistle_blows_when_the_picture_shows_it(
         pitch = np.fft.rfftfreq(part.size, 1 / soundtrack.RATE)
         return float(power[(pitch > 640) & (pitch < 672)].sum() / power.sum())
 
-    assert share(1.08) > 2.5 * share(2.25)
+    assert share(1.08) > 2 * share(2.25)
