@@ -84,9 +84,7 @@ class ReferenceOps:
         thumbnails = [resize_area(p.astype(np.float64), THUMBNAIL) for p in (left, right)]
         return Difference(float(apart.mean()), float(max(blocks)), correlation(*thumbnails))
 
-    def disagreement(
-        self, left: NDArray[np.uint8], right: NDArray[np.uint8], motion: Motion
-    ) -> NDArray[np.float32]:
+    def disagreement(self, left: NDArray[np.uint8], right: NDArray[np.uint8], motion: Motion) -> NDArray[np.float32]:
         """See `Ops.disagreement`."""
         apart = np.rint(warp(left, motion.flow_to_left)) - np.rint(warp(right, motion.flow_to_right))
         return np.asarray(np.abs(apart) / 255, np.float32)

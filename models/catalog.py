@@ -33,9 +33,11 @@ def parse(text: str) -> tuple[ModelSpec, ...]:
         ModelError: If it is no TOML, a row is wrong or a name occurs twice.
     """
     try:
-        rows = tomllib.loads(text)["model"]
-    except (tomllib.TOMLDecodeError, KeyError) as error:
+        rows = tomllib.loads(text).get("model")
+    except tomllib.TOMLDecodeError as error:
         raise ModelError(f"the model catalogue cannot be read: {error}", "reinstall fastrestore") from error
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ModelError("the model catalogue holds no `[[model]]` rows", "reinstall fastrestore")
     specs = tuple(ModelSpec.from_row(row) for row in rows)
     names = [spec.name for spec in specs]
     if twice := sorted({name for name in names if names.count(name) > 1}):

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastrestore.errors import UsageError
+from fastrestore.geometry import Size
+from fastrestore.runtime.tiling import SMALLEST_TILE_PX, TilePlan, plan_tiles, side_for_memory
+
+sizes = st.builds(Size, st.integers(1, 300), st.integers(1, 300))
+
+
+def coverage(plan: TilePlan) -> np.ndarray:
+    count = np.zeros((plan.size.height, plan.size.width), int)
+    for tile in plan:
+        count[tile.keep.slices] += 1
+    return count
+
+
+@given(sizes, st.integers(40, 120), st.integers(0, 12))
+def test_every_pixel_is_kept_exactly_once(size: Size, side: int, halo: int) -> None:
+    assert (coverage(plan_tiles(size, side, halo_px=halo)) == 1).all()
+
+
+@given(sizes, st.integers(40, 120), st.integers(0, 12))
+def test_halo_surrounds_what_is_kept(size: Size, side: int, halo: int) -> None:
+    plan = plan_tiles(size, side, halo_px=halo)
+    for tile in plan:
+        read, keep = tile.read, tile.keep
+        assert read.size == plan.tile, "all tiles have one shape, so that one engine serves them"
+        assert read.x0 >= 0 and read.y0 >= 0 and read.x1 <= size.width and read.y1 <= size.height
+        assert read.x0 == 0 or keep.x0 - read.x0 >= halo
+        assert read.y0 == 0 or keep.y0 - read.y0 >= halo
+        assert read.x1 == size.width or read.x1 - keep.x1 >= halo
+        assert read.y1 == size.height or read.y1 - keep.y1 >= halo
+        assert tile.crop.size == keep.size
+
+
+@given(sizes, st.integers(80, 140), st.integers(0, 6))
+def test_blended_weights_leave_no_hole(size: Size, side: int, halo: int) -> None:
+    plan = plan_tiles(size, side, halo_px=halo, reach_px=halo + 10)
+    total = np.zeros((size.height * 2, size.width * 2))
+    for tile in plan:
+        total[tile.keep.times(2).slices] += plan.ramp(tile, 2)
+    assert (total > 0.3).all()
+
+
+def test_whole_picture_is_one_tile() -> None:
+    plan = plan_tiles(Size(640, 480), None, halo_px=7)
+    assert len(plan) == 1
+    assert plan.tiles[0].keep.size == Size(640, 480)
+
+
+def test_too_small_a_tile_is_refused_with_what_is_needed() -> None:
+    with pytest.raises(UsageError, match="needs at least"):
+        plan_tiles(Size(640, 480), 16, halo_px=20)
+
+
+@given(sizes, st.integers(0, 20), st.integers(1, 5000), st.integers(1, 10**8))
+def test_side_for_memory_can_always_be_planned(size: Size, halo: int, bytes_per_px: int, budget: int) -> None:
+    side = side_for_memory(size, halo_px=halo, bytes_per_px=bytes_per_px, budget_bytes=budget)
+    plan = plan_tiles(size, side, halo_px=halo)
+    assert (coverage(plan) == 1).all()
+    if side is not None:
+        floor = max(SMALLEST_TILE_PX, 2 * halo + 8)
+        assert plan.tile.pixels * bytes_per_px <= max(budget, floor * floor * bytes_per_px)

@@ -1,0 +1,191 @@
+"""Law 2: exact instants, frames that are themselves, nothing across a cut; and even motion from held frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastrestore.frames import FORMATS, Frame, Picture
+from fastrestore.kernels.ops import open_ops
+from fastrestore.runtime.timeline import EXACT_S, Instant, Interval, Timeline
+
+OPS = open_ops("cpu")
+GREY = FORMATS["gray"]
+
+
+def scene(step: float, seed: int = 0, gain: float = 1.0) -> Picture:
+    """Return a textured picture moved by `step` pixels: neighbours correlate, other seeds do not."""
+    rng = np.random.default_rng(seed)
+    texture = np.kron(rng.integers(30, 220, (12, 20)), np.ones((8, 8)))
+    shift = int(round(step)) % texture.shape[1]
+    return Picture(((np.roll(texture, shift, 1)[:64, :96] * gain).astype(np.uint8),), GREY)
+
+
+def film(pictures: list[Picture], rate: Fraction, start: Fraction = Fraction(0)) -> list[Frame]:
+    return [Frame(p, start + i / rate, 1 / rate) for i, p in enumerate(pictures)]
+
+
+def moving(count: int, seed: int = 0) -> list[Picture]:
+    return [scene(3 * i, seed) for i in range(count)]
+
+
+def instants(frames: list[Frame], rate: Fraction | None, **options: bool) -> list[tuple[Interval, Instant]]:
+    return [(v, i) for v in Timeline(frames, OPS, rate, **options) for i in v.instants]
+
+
+rates = st.sampled_from(
+    [Fraction(n) for n in (16, 18, 24, 25, 30, 50, 60)] + [Fraction(24000, 1001), Fraction(30000, 1001)]
+)
+targets = st.sampled_from([Fraction(60), Fraction(60000, 1001), Fraction(24), Fraction(48), Fraction(120), Fraction(7)])
+
+
+@settings(deadline=None)
+@given(rates, targets, st.integers(1, 12), st.fractions(0, 10, max_denominator=90000))
+def test_instants_are_exactly_t0_plus_k_over_fps(
+    source: Fraction, target: Fraction, count: int, start: Fraction
+) -> None:
+    frames = film(moving(count), source, start)
+    found = instants(frames, target)
+    end = start + count / source
+    wanted = []
+    while start + len(wanted) / target < end:
+        wanted.append(start + len(wanted) / target)
+    assert [i.pts for _, i in found] == wanted
+    assert [i.index for _, i in found] == list(range(len(wanted)))
+    assert all(i.duration == 1 / target for _, i in found)
+
+
+@settings(deadline=None)
+@given(rates, targets, st.integers(2, 12))
+def test_instants_lie_where_they_say(source: Fraction, target: Fraction, count: int) -> None:
+    frames = film(moving(count), source)
+    stamps = [f.pts for f in frames]
+    for interval, instant in instants(frames, target):
+        near = [p for p in stamps if abs(p - instant.pts) <= EXACT_S]
+        if near:
+            assert instant.t is None, "an instant of a source frame is that frame itself"
+            assert interval.left.time == near[0]
+        elif instant.t is not None:
+            assert interval.right is not None
+            assert interval.left.time < instant.pts < interval.right.time
+            exact = (instant.pts - interval.left.time) / (interval.right.time - interval.left.time)
+            assert instant.t == pytest.approx(float(exact))
+        else:
+            assert instant.pts > stamps[-1], "only after the last frame is a frame held"
+
+
+def test_variable_rate_source_keeps_its_instants() -> None:
+    stamps = [Fraction(0), Fraction(1, 30), Fraction(1, 10), Fraction(1, 9), Fraction(1, 2)]
+    frames = [Frame(p, t) for p, t in zip(moving(5), stamps, strict=True)]
+    found = instants(frames, None)
+    assert [i.pts for _, i in found] == stamps
+    assert [i.t for _, i in found] == [None] * 5
+    assert [i.duration for _, i in found][:4] == [b - a for a, b in zip(stamps, stamps[1:], strict=False)]
+
+
+def test_nothing_is_interpolated_across_a_cut() -> None:
+    frames = film(moving(6) + moving(6, seed=9), Fraction(16))
+    timeline = Timeline(frames, OPS, Fraction(60))
+    cut = frames[6].pts
+    for interval in timeline:
+        for instant in interval.instants:
+            if frames[5].pts <= instant.pts < cut:
+                assert instant.t is None
+                assert interval.left.index == 5, "until the cut the old shot is shown"
+            elif instant.t is not None:
+                assert (interval.left.index < 6) == (interval.right is not None and interval.right.index < 6)
+    assert timeline.stats.cuts == 1
+
+
+def test_a_cut_told_by_the_source_is_believed() -> None:
+    frames = film(moving(4), Fraction(16))
+    frames[2] = Frame(frames[2].picture, frames[2].pts, frames[2].duration, cut_before=True)
+    held = [v.left.index for v, i in instants(frames, Fraction(64)) if frames[1].pts < i.pts < frames[2].pts]
+    assert held == [1, 1, 1]
+
+
+def test_flicker_and_flash_of_exposure_are_no_cut() -> None:
+    pictures = [scene(3 * i, gain=1.0 if i % 2 else 0.6) for i in range(12)]
+    timeline = Timeline(film(pictures, Fraction(16)), OPS, Fraction(60))
+    list(timeline)
+    assert timeline.stats.cuts == 0
+
+
+def anchor_times(timeline: Timeline) -> list[Fraction]:
+    times = []
+    for interval in timeline:
+        for anchor in (interval.left, interval.right):
+            if anchor is not None and anchor.time not in times:
+                times.append(anchor.time)
+    return times
+
+
+def test_animation_on_twos_moves_evenly() -> None:
+    drawings = moving(10)
+    frames = film([p for p in drawings for _ in range(2)], Fraction(24))
+    timeline = Timeline(frames, OPS, Fraction(60))
+    assert anchor_times(timeline) == [Fraction(2 * i, 24) for i in range(10)]
+    assert timeline.stats.held_frames == 10
+    assert timeline.stats.output_frames == 50
+
+
+def test_pull_up_is_put_back_at_equal_distances() -> None:
+    """16 pictures a second in 24: A A B C C D ... are first shown at 0, 2, 3, 5 and were taken at 0, 1.5, 3, 4.5."""
+    pictures = moving(24)
+    frames = film([pictures[n * 16 // 24] for n in range(36)], Fraction(24))
+    times = anchor_times(Timeline(frames, OPS, Fraction(60)))
+    assert times[2:20] == [Fraction(n, 16) for n in range(2, 20)]
+
+
+def test_motion_of_a_pull_up_is_even_in_the_output() -> None:
+    pictures = moving(24)
+    frames = film([pictures[n * 16 // 24] for n in range(36)], Fraction(24))
+    positions = [
+        3 * (v.left.index * 16 // 24 + (i.t or 0.0))
+        for v, i in instants(frames, Fraction(48))
+        if Fraction(1, 4) < i.pts < Fraction(5, 4)
+    ]
+    steps = np.diff(positions)
+    assert steps.max() - steps.min() < 1e-9
+
+
+def test_held_frames_can_be_kept() -> None:
+    frames = film([p for p in moving(6) for _ in range(2)], Fraction(24))
+    timeline = Timeline(frames, OPS, Fraction(48), keep_holds=True)
+    assert len(anchor_times(timeline)) == 12
+    assert timeline.stats.held_frames == 0
+
+
+def test_a_title_card_stands_still() -> None:
+    """A long hold is no animation: every frame stays where it is, and motion starts where it starts."""
+    frames = film([scene(0)] * 12 + moving(6)[1:], Fraction(24))
+    found = instants(frames, Fraction(24))
+    assert [v.left.index for v, i in found] == list(range(17))
+
+
+def test_a_single_dropped_frame_is_bridged() -> None:
+    pictures = moving(8)
+    pictures[4] = pictures[3]
+    frames = film(pictures, Fraction(24))
+    spans = {(v.left.index, v.right.index) for v in Timeline(frames, OPS, Fraction(60)) if v.right}
+    assert (3, 5) in spans
+    assert (3, 4) not in spans
+
+
+def test_memory_is_bounded() -> None:
+    """Reading stays at most a bounded number of frames ahead of what is given out."""
+    read = 0
+
+    def source() -> Iterator[Frame]:
+        nonlocal read
+        for i in range(400):
+            read += 1
+            yield Frame(scene(3 * i), Fraction(i, 24), Fraction(1, 24))
+
+    ahead = [read - interval.left.index for interval in Timeline(source(), OPS, Fraction(60))]
+    assert max(ahead) <= 16
