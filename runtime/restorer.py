@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrestore.config import memory_bytes
 from fastrestore.errors import DeviceError, EngineError
 from fastrestore.frames import Colour, FloatImage, Picture, PixelFormat
 from fastrestore.geometry import Size
@@ -17,8 +18,10 @@ from fastrestore.models.spec import ModelSpec
 from fastrestore.runtime.engine import Engine
 from fastrestore.runtime.tiling import Tile, TilePlan, plan_tiles, side_for_memory
 
-DEFAULT_BUDGET_BYTES = 1 << 30
-"""Working memory of one network, unless told otherwise."""
+MOST_BUDGET_BYTES = 1 << 30
+"""Working memory of one network at most, unless told otherwise; larger tiles gain nothing measurable."""
+BUDGET_SHARE = 8
+"""And at most one in so many bytes of the machine's memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ class TiledNetwork:
         engine: The network.
         tile: Side of a tile in pixels, or None to choose it from `budget_bytes`.
         halo_px: Border read around tiles; None takes the network's whole reach, so that no seam can show.
-        budget_bytes: Working memory allowed.
+        budget_bytes: Working memory allowed; None takes a share of the machine's.
     """
 
     def __init__(
@@ -91,7 +94,7 @@ class TiledNetwork:
         tile: int | None = None,
         *,
         halo_px: int | None = None,
-        budget_bytes: int = DEFAULT_BUDGET_BYTES,
+        budget_bytes: int | None = None,
     ) -> None:
         self._engine = engine
         self._tile = tile
@@ -183,7 +186,7 @@ def network_tiles(
     tile: int | None,
     *,
     halo_px: int | None = None,
-    budget_bytes: int = DEFAULT_BUDGET_BYTES,
+    budget_bytes: int | None = None,
 ) -> TilePlan:
     """Return how a network's input of `size` is tiled; arguments as for `TiledNetwork`.
 
@@ -191,9 +194,8 @@ def network_tiles(
         UsageError: If `tile` is too small for the network.
     """
     if tile is None:
-        tile = side_for_memory(
-            size, halo_px=spec.halo_px, bytes_per_px=spec.working_bytes_per_px, budget_bytes=budget_bytes
-        )
+        budget = budget_bytes or min(MOST_BUDGET_BYTES, memory_bytes() // BUDGET_SHARE)
+        tile = side_for_memory(size, halo_px=spec.halo_px, bytes_per_px=spec.working_bytes_per_px, budget_bytes=budget)
     return plan_tiles(size, tile, halo_px=spec.halo_px if halo_px is None else halo_px, reach_px=spec.halo_px)
 
 

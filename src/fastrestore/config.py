@@ -196,6 +196,17 @@ def cpu_count() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
+def memory_bytes() -> int:
+    """Return the memory of this machine, or of the container that the process is confined to, in bytes.
+
+    Not what is free at the moment: tiles chosen from it must be the same when a run is repeated.
+    """
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    text = limit.read_text(encoding="ascii").strip() if limit.is_file() else "max"
+    return min(total, int(text)) if text.isdigit() else total
+
+
 def _fraction(text: str) -> Fraction | None:
     try:
         return Fraction(text)

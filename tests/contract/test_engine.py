@@ -91,7 +91,7 @@ def test_engine_refuses_what_does_not_fit(engine: Engine) -> None:
     with pytest.raises(EngineIncompatibleError):
         engine.run({"other": batch}, {spec.output_name: out})
     with pytest.raises(EngineIncompatibleError):
-        engine.run({spec.input_name: batch.astype(np.float64)}, {spec.output_name: out})  # type: ignore[dict-item]
+        engine.run({spec.input_name: batch.astype(np.float64)}, {spec.output_name: out})
     with pytest.raises(EngineIncompatibleError):
         engine.run({spec.input_name: batch}, {spec.output_name: out[:, :, 1:]})
     with pytest.raises(EngineIncompatibleError):

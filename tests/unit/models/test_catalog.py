@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -74,3 +77,12 @@ def test_store_refuses_a_changed_file(tmp_path: Path) -> None:
         store.locate(missing)
     with pytest.raises(ModelError, match="no fp16"):
         store.locate(spec, "fp16")
+
+
+def test_documented_figures_are_those_measured_on_the_shipped_files() -> None:
+    root = Path(__file__).resolve().parents[3]
+    subprocess.run([sys.executable, str(root / "scripts" / "model-figures"), "--check"], check=True)
+    for spec in catalog():
+        for artifact in spec.artifacts.values():
+            figures = json.loads((root / "models" / spec.name / "figures.json").read_text(encoding="utf-8"))
+            assert figures["sha256"] == artifact.sha256, f"the figures of {spec.name} are of another file"

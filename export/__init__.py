@@ -1,0 +1,1 @@
+"""Checkpoints to ONNX to engines, offline; how the default networks were made."""

@@ -1,0 +1,1 @@
+"""PlainSR: the small default restoration network."""

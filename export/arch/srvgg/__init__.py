@@ -1,0 +1,1 @@
+"""SRVGG: the compact Real-ESRGAN network, here the teacher."""

@@ -1,0 +1,1 @@
+"""How the default weights were made: recipes, data, training, export, figures."""

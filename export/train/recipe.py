@@ -1,0 +1,56 @@
+"""Recipe: everything that decides how a default network is trained, read from `recipes.toml`."""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+RECIPES = Path(__file__).with_name("recipes.toml")
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Shares of the training loss."""
+
+    original: float
+    """L1 to the undegraded picture."""
+    teacher: float
+    """L1 to the teacher's result on the same input."""
+    log_error: float = 0.0
+    """Natural logarithm of each patch's mean squared error, of colour and of luma: in effect PSNR."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One table of `recipes.toml`; the keys there are the fields here."""
+
+    name: str
+    data: Literal["clean", "film"]
+    scale: int
+    channels: int
+    convs: int
+    steps: int
+    warmup_steps: int
+    batch: int
+    lr_patch_px: int
+    learning_rate: float
+    final_learning_rate: float
+    ema: float
+    seed: int
+    init_from: str
+    loss: LossWeights
+    permute_colours: bool = True
+    """Whether patches of clean data get their colours exchanged at random."""
+    candidates: int = 1
+    """Of so many crops of a clean still the busiest becomes a patch."""
+
+    @classmethod
+    def load(cls, name: str, path: Path = RECIPES) -> Self:
+        """Read the recipe `name` from a TOML file."""
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables.pop("degradation")
+        if name not in tables:
+            raise KeyError(f"no recipe {name!r} in {path.name}; there are {', '.join(tables)}")
+        table = dict(tables[name])
+        table["loss"] = LossWeights(**table["loss"])
+        return cls(name=name, **table)
