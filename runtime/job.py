@@ -22,6 +22,7 @@ from fastrestore.runtime.media.containers import container_for
 from fastrestore.runtime.media.reader import VideoReader
 from fastrestore.runtime.media.soundtrack import Soundtrack
 from fastrestore.runtime.media.tracks import TrackCopier
+from fastrestore.runtime.media.translate import writing
 from fastrestore.runtime.media.verify import Promise, check_file
 from fastrestore.runtime.media.writer import VideoTrack, VideoWriter
 from fastrestore.runtime.motion import open_estimator
@@ -157,12 +158,14 @@ def check_output(output: Path, options: ConvertOptions, source: Path | None) -> 
         EncodeError: If its folder does not exist or cannot be written to.
     """
     container_for(output)
-    if output.is_dir():
-        raise UsageError(f"output {output} is a folder", "give a file name, such as `-o restored.mkv`")
-    if source is not None and output.exists() and source.exists() and output.samefile(source):
-        raise UsageError(f"output {output} is the source itself", "choose another name")
-    if output.exists() and not options.overwrite:
-        raise UsageError(f"output {output} exists already", "add `--overwrite`, or choose another name")
+    with writing(output):  # even asking for a file can fail: its name may be too long, its folder locked
+        if output.is_dir():
+            raise UsageError(f"output {output} is a folder", "give a file name, such as `-o restored.mkv`")
+        for kind, path in (("source", source), ("new soundtrack", options.audio)):
+            if path is not None and output.exists() and path.exists() and output.samefile(path):
+                raise UsageError(f"output {output} is the {kind} itself", "choose another name")
+        if output.exists() and not options.overwrite:
+            raise UsageError(f"output {output} exists already", "add `--overwrite`, or choose another name")
     folder = output.parent
     if not folder.is_dir():
         raise EncodeError(f"cannot write {output}: there is no folder {folder}", "make it first")

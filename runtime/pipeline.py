@@ -121,6 +121,7 @@ class _Work:
         self._decoded: deque[Future[Interval | None]] = deque()
         self._prepared: deque[_Prepared] = deque()
         self._restored: dict[int, Future[Picture]] = {}
+        self._latest: tuple[Picture | None, Future[Picture] | None] = (None, None)
         self._current: _Prepared | None = None
         self._instants: Iterator[Instant] = iter(())
         self._ended = False
@@ -165,6 +166,8 @@ class _Work:
         if right is None:
             return _Prepared(interval, left_done, None, None)
         right_done = self._restored_anchor(right)
+        if right_done is left_done:  # an exact repeat: there is no motion to find
+            return _Prepared(interval, left_done, None, None)
         if plan is Plan.GUIDED:
             motion = self._motion.submit(self._estimate, left.picture, right.picture)
         else:
@@ -172,17 +175,22 @@ class _Work:
         return _Prepared(interval, left_done, right_done, motion)
 
     def _restored_anchor(self, anchor: Anchor) -> Future[Picture]:
-        """Every source frame is restored at most once, however many output frames need it."""
-        if anchor.index not in self._restored:
-            self._restored[anchor.index] = self._restore.submit(self._restore_picture, anchor.picture)
-        return self._restored[anchor.index]
+        """Every source frame is restored at most once, however many output frames need it; exact repeats not at all."""
+        if anchor.index in self._restored:
+            return self._restored[anchor.index]
+        before, done = self._latest
+        if before is None or done is None or not before.same_samples(anchor.picture):
+            done = self._restore.submit(self._restore_picture, anchor.picture)
+            self._latest = anchor.picture, done
+        self._restored[anchor.index] = done
+        return done
 
     def _picture(self, prepared: _Prepared, instant: Instant) -> Future[Picture]:
-        if instant.t is None:
+        if instant.t is None or prepared.motion is None:
             assert prepared.left is not None
             return prepared.left
         self._owner.synthesized += 1
-        assert prepared.motion is not None and prepared.interval.right is not None
+        assert prepared.interval.right is not None
         if self._stages.plan is Plan.INTERPOLATE_FIRST:
             sources = _done(prepared.interval.left.picture), _done(prepared.interval.right.picture)
             between = self._synthesize.submit(self._between, *sources, prepared.motion, instant.t)

@@ -210,24 +210,35 @@ def observe(frames: Iterable[Frame], ops: Ops) -> Iterator[Observed]:
 
 
 def hold(observed: Iterable[Observed], stats: TimelineStats, *, keep: bool) -> Iterator[Hold[Anchor]]:
-    """Turn frames into anchors; a picture held for a few frames becomes one anchor with its count."""
+    """Turn frames into anchors; a picture held for a few frames becomes one anchor with its count.
+
+    A picture held for longer stands still on purpose, and every one of its frames stays where it is. That is known
+    after `LONGEST_HOLD_FRAMES`, so no more than that is ever kept back.
+    """
     group: list[Observed] = []
+    still = False
     for item in observed:
-        if item.repeats and not keep and group:
+        if not item.repeats or keep:
+            yield from _held(group, stats)
+            group, still = [item], False
+        elif still:
+            yield _standing(item)
+        else:
             group.append(item)
-            continue
-        yield from _close(group, stats)
-        group = [item]
-    yield from _close(group, stats)
+            if len(group) > LONGEST_HOLD_FRAMES:
+                yield from (_standing(each) for each in group)
+                group, still = [], True
+    yield from _held(group, stats)
 
 
-def _close(group: list[Observed], stats: TimelineStats) -> Iterator[Hold[Anchor]]:
-    if len(group) > LONGEST_HOLD_FRAMES:
-        for item in group:  # standing still is meant: every frame stays where it is
-            yield Hold(_anchor(item), item.frame.pts, 1, moving=False)
-    elif group:
+def _held(group: list[Observed], stats: TimelineStats) -> Iterator[Hold[Anchor]]:
+    if group:
         stats.held_frames += len(group) - 1
         yield Hold(_anchor(group[0]), group[0].frame.pts, len(group), moving=not group[0].cut_before)
+
+
+def _standing(item: Observed) -> Hold[Anchor]:
+    return Hold(_anchor(item), item.frame.pts, 1, moving=False)
 
 
 def _anchor(item: Observed) -> Anchor:

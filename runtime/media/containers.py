@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
 
 import av
-from av.stream import Stream
+from av.stream import Disposition, Stream
 
 from fastrestore.errors import UsageError
 
@@ -24,18 +25,23 @@ class OutputContainerKind:
     attachments: bool = False
     plays_pcm: bool = True
     """Whether players expect uncompressed audio in it; MP4 can hold it, but hardly anything plays that."""
+    any_tag: bool = False
+    """Whether tags of any name can be held."""
+    covers: bool = False
+    """Whether a picture can be held as cover art without being an attachment."""
     negative_times: bool = False
     """Whether packets before 0 can be held and are skipped by players (edit lists)."""
 
 
-_MP4 = OutputContainerKind("mp4", MappingProxyType({"movflags": "+faststart"}), plays_pcm=False, negative_times=True)
+_FASTSTART = MappingProxyType({"movflags": "+faststart"})
+_MP4 = OutputContainerKind("mp4", _FASTSTART, plays_pcm=False, covers=True, negative_times=True)
 CONTAINERS: Mapping[str, OutputContainerKind] = MappingProxyType(
     {
         ".mp4": _MP4,
         ".m4v": _MP4,
-        ".mov": OutputContainerKind("mov", MappingProxyType({"movflags": "+faststart"}), negative_times=True),
-        ".mkv": OutputContainerKind("matroska", attachments=True),
-        ".webm": OutputContainerKind("webm"),
+        ".mov": OutputContainerKind("mov", _FASTSTART, negative_times=True),
+        ".mkv": OutputContainerKind("matroska", attachments=True, any_tag=True),
+        ".webm": OutputContainerKind("webm", any_tag=True),
     }
 )
 
@@ -53,6 +59,23 @@ def container_for(path: Path) -> OutputContainerKind:
     return kind
 
 
+def require_fit(path: Path, codec: str, encoder: str) -> OutputContainerKind:
+    """Return the container that a file name asks for, if it can hold what an encoder makes.
+
+    Args:
+        path: The output.
+        codec: Our name of the codec, for the message.
+        encoder: FFmpeg's name of its encoder.
+
+    Raises:
+        UsageError: If it cannot, or the extension is none we write.
+    """
+    kind = container_for(path)
+    if not _can_encode(kind, encoder):
+        raise UsageError(f"a {path.suffix} file cannot hold {codec}", "use an `.mkv` output, or another `--codec`")
+    return kind
+
+
 def can_hold(kind: OutputContainerKind, stream: Stream) -> bool:
     """Return whether a stream's packets can be copied into such a container.
 
@@ -60,20 +83,29 @@ def can_hold(kind: OutputContainerKind, stream: Stream) -> bool:
     """
     if stream.type == "attachment":
         return kind.attachments
+    if stream.disposition & Disposition.attached_pic:
+        if kind.attachments:
+            return True
+        if not kind.covers:
+            return False
     try:
         with av.open(io.BytesIO(), "w", format=kind.format) as trial:
-            trial.add_stream_from_template(stream)
+            # Copied as it is (opaque), a stream needs no encoder of its codec.
+            trial.add_stream_from_template(stream, opaque=True)
             trial.start_encoding()
     except (av.error.FFmpegError, ValueError):
         return False
     return True
 
 
-def can_encode(kind: OutputContainerKind, codec: str) -> bool:
-    """Return whether such a container can hold an encoder's output."""
+def _can_encode(kind: OutputContainerKind, encoder: str) -> bool:
     try:
         with av.open(io.BytesIO(), "w", format=kind.format) as trial:
-            trial.add_stream(codec)
+            stream = trial.add_mux_stream(av.Codec(encoder, "w").canonical_name, width=64, height=64)
+            stream.time_base = Fraction(1, 1000)
+            trial.start_encoding()
+    except av.error.InvalidDataError:
+        return True  # the codec is known, and only its parameter sets are missed, which an encoder supplies
     except (av.error.FFmpegError, ValueError):
         return False
     return True

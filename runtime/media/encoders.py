@@ -53,7 +53,9 @@ ENCODERS: Mapping[str, Encoder] = MappingProxyType(
             "libsvtav1", ("420",), crf=28, worst_crf=63, preset="8", presets=tuple(str(i) for i in range(14)),
             hdr_option="svtav1-params",
         ),
-        "ffv1": Encoder("ffv1", depths=(8, 10, 12, 16), options={"level": "3", "slicecrc": "1", "slices": "16", "g": "1"}),
+        "ffv1": Encoder(
+            "ffv1", depths=(8, 10, 12, 16), options={"level": "3", "slicecrc": "1", "slices": "16", "g": "1"}
+        ),
         "h264_nvenc": Encoder(
             "h264_nvenc", ("420", "444"), (8,), 19, "cq", 51, "p5", _NV_PRESETS, MappingProxyType(_NV)
         ),
@@ -116,7 +118,8 @@ def output_format(source: StreamInfo, size: Size, options: EncodeOptions) -> Pix
         sx, sy = 1, 1
     digits = "420" if (sx or finer_across) and (sy or finer_down) else "422" if sx or finer_across else "444"
     if digits not in encoder.subsamplings:
-        digits = encoder.subsamplings[-1] if digits == "444" else encoder.subsamplings[0]
+        finer = [known for known in encoder.subsamplings if known > digits]
+        digits = finer[0] if finer else encoder.subsamplings[-1]
     return FORMATS[f"yuv{digits}p" + ("" if depth == 8 else f"{depth}le")]
 
 

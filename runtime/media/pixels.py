@@ -24,11 +24,19 @@ def layout_for(video_format: av.VideoFormat) -> PixelFormat:
     """Return the layout in `FORMATS` that holds all samples of a PyAV format.
 
     Layouts listed there are used as they are; others (packed, semi-planar, big-endian, palettes) are repacked.
+
+    Raises:
+        DecodeError: If no layout does.
     """
-    name = video_format.name.replace("yuvj", "yuv")
+    name = _plain_name(video_format)
     if name in FORMATS:
         return FORMATS[name]
-    bits = next(depth for depth in (8, 10, 12, 16) if depth >= max(c.bits for c in video_format.components))
+    finest = max(c.bits for c in video_format.components)
+    bits = next((depth for depth in (8, 10, 12, 16) if depth >= finest), None)
+    if bits is None:
+        raise DecodeError(
+            f"samples of {finest} bits ({video_format.name}) are not supported", "convert the source to 16 bits first"
+        )
     tail = "" if bits == 8 else f"{bits}le"
     if video_format.is_rgb or video_format.has_palette:
         return FORMATS[f"gbrp{tail}"]
@@ -45,7 +53,9 @@ def picture_from_frame(frame: VideoFrame, colour: Colour) -> Picture:
     libswscale is used only to repack into a planar layout of the same or more bits, which loses nothing.
     """
     layout = layout_for(frame.format)
-    if frame.format.name.replace("yuvj", "yuv") != layout.name:
+    if _plain_name(frame.format) != layout.name:
+        if frame.format.name.startswith("yuvj"):
+            frame.color_range = _FULL_RANGE  # else libswscale takes the new layout for limited range and converts
         frame = frame.reformat(format=layout.name)
     planes = []
     for plane in frame.planes[: layout.planes]:
@@ -54,6 +64,11 @@ def picture_from_frame(frame: VideoFrame, colour: Colour) -> Picture:
         rows = samples[: pitch * plane.height].reshape(plane.height, pitch)
         planes.append(rows[:, : plane.width].copy())
     return Picture(tuple(planes), layout, colour)
+
+
+def _plain_name(video_format: av.VideoFormat) -> str:
+    """Return the name of the layout that a format's first planes have: a `j` only says full range, alpha is last."""
+    return video_format.name.replace("yuvj", "yuv").replace("yuva4", "yuv4").replace("gbrap", "gbrp")
 
 
 def frame_from_picture(picture: Picture) -> VideoFrame:

@@ -52,8 +52,13 @@ class Soundtrack:
             self._packets = self._copied(target)
             self.label = f"soundtrack {self._path.name} ({name}, copied)"
         else:
-            encoder = output.add_stream("libopus" if kind.format == "webm" else "aac", rate=48000)
+            codec = "libopus" if kind.format == "webm" else "aac"
+            known = av.Codec(codec, "w").audio_rates or []
+            rate = self._source.rate if self._source.rate in known else 48000
+            encoder = output.add_stream(codec, rate=rate)
             assert isinstance(encoder, AudioStream)
+            if self._source.codec_context.layout.nb_channels == 1:
+                encoder.codec_context.layout = "mono"
             encoder.bit_rate = self._bit_rate
             self._packets = self._encoded(encoder)
             self.label = f"soundtrack {self._path.name} ({name}, encoded to {encoder.codec_context.name})"

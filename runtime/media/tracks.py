@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -11,17 +13,18 @@ from typing import TYPE_CHECKING
 import av
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
-from av.stream import Disposition, Stream
+from av.stream import Discard, Disposition, Stream
 
 from fastrestore.runtime.media.containers import OutputContainerKind, can_hold
+from fastrestore.runtime.media.tags import container_tags, lost_stream_tags, lost_tags, stream_tags
 from fastrestore.runtime.media.translate import reading
 
 if TYPE_CHECKING:  # only PyAV's stubs have the name
     from av.container.core import Chapter
 
-# What a muxer writes of its own; carrying the old values over would be wrong.
-_CONTAINER_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}
-_STREAM_TAGS = {"duration", "encoder", "vendor_id", "handler_name", "number_of_frames", "number_of_bytes", "bps"}
+_SEEK_MARGIN_S = 30
+"""How far before the start of a range copying begins: a subtitle may have been shown for so long."""
+_EMPTY_MOV_TEXT = bytes(2)
 
 
 @dataclass
@@ -56,7 +59,9 @@ class TrackCopier:
         self._start, self._end = start, end
         self._targets: dict[int, Stream] = {}
         self._pending: Packet[Stream] | None = None
-        self._drop_discarded = False
+        self._kind: OutputContainerKind | None = None
+        self._started: set[int] = set()
+        self._last_dts: dict[int, int] = {}
         self._done = False
         self._keep_audio = keep_audio
         self.video_index = skip
@@ -67,11 +72,14 @@ class TrackCopier:
 
     def attach(self, output: OutputContainer, kind: OutputContainerKind) -> TrackSummary:
         """Add a stream to the output for everything that it can hold, copy chapters and tags; before any packet."""
-        self._drop_discarded = not kind.negative_times
+        self._kind = kind
+        has_timecode = "timecode" in self.stream_tags(self.video_index) or "timecode" in self._container.metadata
         for stream in self._container.streams:
-            if stream.index == self.video_index:
-                continue
             label = _label(stream)
+            if stream.index == self.video_index or is_chapter_text(stream):
+                continue
+            if has_timecode and stream.type == "data" and "timecode" in stream.metadata:
+                continue  # the muxer makes such a track from the video's tag
             if stream.type == "audio" and not self._keep_audio:
                 self.summary.left_out.append(f"{label}: replaced by the new soundtrack")
             elif can_hold(kind, stream):
@@ -79,14 +87,16 @@ class TrackCopier:
                 self.summary.copied.append(label)
             else:
                 self.summary.left_out.append(f"{label}: {kind.format} cannot hold it")
-        output.metadata.update({k: v for k, v in self._container.metadata.items() if k.lower() not in _CONTAINER_TAGS})
+        self._copy_tags(output)
         self._copy_chapters(output)
         return self.summary
 
     def stream_tags(self, index: int) -> dict[str, str]:
         """Return a source stream's tags, less those that a muxer writes itself."""
-        tags = self._container.streams[index].metadata
-        return {key: value for key, value in tags.items() if key.lower() not in _STREAM_TAGS}
+        tags = stream_tags(self._container.streams[index])
+        if self._start is not None and tags.pop("timecode", None) is not None:
+            self._note_timecode()
+        return tags
 
     def stream_disposition(self, index: int) -> Disposition:
         """Return a source stream's disposition flags."""
@@ -110,11 +120,41 @@ class TrackCopier:
         self._container.close()
 
     def _add(self, output: OutputContainer, stream: Stream) -> None:
-        target = output.add_stream_from_template(stream)
-        target.metadata.update(self.stream_tags(stream.index))
+        assert self._kind is not None
+        tags = self.stream_tags(stream.index)
+        if stream.disposition & Disposition.attached_pic and self._kind.attachments:
+            name = tags.pop("filename", "cover.png" if "png" in _label(stream) else "cover.jpg")
+            mime = tags.pop("mimetype", "image/png" if name.endswith("png") else "image/jpeg")
+            output.add_attachment(name, mime, self._cover(stream.index))
+            return
+        target = output.add_stream_from_template(stream, opaque=True)
+        target.metadata.update(tags)
         target.disposition = stream.disposition
-        if stream.type != "attachment":  # an attachment's payload travels in the header
-            self._targets[stream.index] = target
+        if stream.type == "attachment":
+            return  # its payload travels in the header
+        if lost := lost_stream_tags(self._kind, tags):
+            self.summary.left_out.append(
+                f"tags {', '.join(lost)} of stream {stream.index}: {self._kind.format} cannot hold them"
+            )
+        self._targets[stream.index] = target
+
+    def _cover(self, index: int) -> bytes:
+        with reading(self._path), av.open(str(self._path), metadata_errors="replace") as container:
+            return next((bytes(p) for p in container.demux(container.streams[index]) if p.size), b"")
+
+    def _copy_tags(self, output: OutputContainer) -> None:
+        assert self._kind is not None
+        tags = container_tags(self._container.metadata)
+        if self._start is not None and tags.pop("timecode", None) is not None:
+            self._note_timecode()
+        for key in lost_tags(self._kind, tags):
+            self.summary.left_out.append(f"tag {key}: {self._kind.format} cannot hold it")
+        output.metadata.update(tags)
+
+    def _note_timecode(self) -> None:
+        note = "timecode: it counts from the start of the whole film"
+        if note not in self.summary.left_out:
+            self.summary.left_out.append(note)
 
     def _copy_chapters(self, output: OutputContainer) -> None:
         chapters = self._container.chapters()
@@ -135,51 +175,101 @@ class TrackCopier:
 
     def _next(self) -> Packet[Stream] | None:
         if self._packets is None:
-            streams = [self._container.streams[index] for index in self._targets]
-            if not streams:
-                return None
-            with reading(self._path, " while copying tracks"):
-                if self._start is not None:
-                    self._container.seek(int(self._start * av.time_base), backward=True)
-            self._packets = self._container.demux(streams)
-        for packet in self._read():
-            if packet.dts is None and packet.pts is None:
-                continue  # the flush packet that ends a stream
-            if self._wanted(packet):
+            self._packets = self._open_packets()
+        for packet in self._packets:
+            if packet.size and self._wanted(packet):
                 return packet
         return None
 
-    def _read(self) -> Iterator[Packet[Stream]]:
-        assert self._packets is not None
+    def _open_packets(self) -> Iterator[Packet[Stream]]:
+        streams = [self._container.streams[index] for index in self._targets]
+        if self._start is not None and self._start > _SEEK_MARGIN_S:
+            # A format that cannot seek is read from its beginning, which finds the same packets.
+            with contextlib.suppress(av.error.FFmpegError):
+                self._container.seek(int((self._start - _SEEK_MARGIN_S) * av.time_base), backward=True)
+        packets = self._container.demux(streams) if streams else iter(())
         while True:
             with reading(self._path, " while copying tracks"):
-                packet = next(self._packets, None)
+                packet = next(packets, None)
             if packet is None:
                 return
             yield packet
 
     def _wanted(self, packet: Packet[Stream]) -> bool:
-        if self._drop_discarded and packet.is_discard:
+        source = self._container.streams[packet.stream_index]
+        if _is_cover(source):
+            return True
+        if packet.pts is None and packet.dts is None:
             return False
-        at = self._source_time(packet)
-        length = (packet.duration or 0) * packet.time_base
-        after_start = self._start is None or at + length > self._start
-        return after_start and (self._end is None or at < self._end)
+        if self._kind is not None and not self._kind.negative_times and packet.is_discard:
+            return False
+        if source.type == "subtitle" and source.name == "mov_text" and bytes(packet) == _EMPTY_MOV_TEXT:
+            return False  # fills a gap between two lines; the muxer writes these itself
+        at, length = self._source_time(packet), (packet.duration or 0) * packet.time_base
+        if self._end is not None and at >= self._end:
+            return False
+        if self._start is None:
+            return True
+        if source.type == "video" and packet.stream_index not in self._started:
+            # Frames before the first key frame could not be decoded.
+            if at < self._start or not packet.is_keyframe:
+                return False
+            self._started.add(packet.stream_index)
+        return at >= self._start or at + length > self._start
 
     def _source_time(self, packet: Packet[Stream]) -> Fraction:
         stamp = packet.pts if packet.pts is not None else packet.dts
         return Fraction(stamp or 0) * packet.time_base
 
     def _output_time(self, packet: Packet[Stream]) -> Fraction:
+        if _is_cover(self._container.streams[packet.stream_index]):
+            return Fraction(0)
         return self._source_time(packet) - (self._start or 0)
 
     def _write(self, output: OutputContainer, packet: Packet[Stream]) -> None:
-        if self._start is not None:
+        source, target = self._container.streams[packet.stream_index], self._targets[packet.stream_index]
+        if _is_cover(source):
+            packet.pts = packet.dts = 0
+        elif self._start is not None:
             shift = round(self._start / packet.time_base)
             packet.pts = None if packet.pts is None else packet.pts - shift
             packet.dts = None if packet.dts is None else packet.dts - shift
-        packet.stream = self._targets[packet.stream_index]
+            if source.type == "subtitle":
+                self._clip(packet)
+        self._keep_rising(packet, target)
+        packet.stream = target
         output.mux_one(packet)
+
+    def _clip(self, packet: Packet[Stream]) -> None:
+        """Let a subtitle that is shown already begin with the range: a time below 0 would move all other tracks."""
+        if packet.pts is not None and packet.pts < 0:
+            packet.duration = max(0, (packet.duration or 0) + packet.pts)
+            packet.pts = packet.dts = 0
+
+    def _keep_rising(self, packet: Packet[Stream], target: Stream) -> None:
+        """Muxers refuse a file whose decoding times fall, which damaged sources have."""
+        last = self._last_dts.get(packet.stream_index)
+        if last is not None and packet.dts is not None and packet.dts <= last and target.type in ("audio", "video"):
+            unit = (target.time_base or packet.time_base) / packet.time_base
+            moved = last + max(1, math.ceil(unit))
+            packet.pts = None if packet.pts is None else max(packet.pts, moved)
+            packet.dts = moved
+        if packet.dts is not None:
+            self._last_dts[packet.stream_index] = packet.dts
+
+
+def is_chapter_text(stream: Stream) -> bool:
+    """Whether a stream is but the titles of the chapters, as MP4 files keep them."""
+    return stream.type == "data" and stream.discard == Discard.all
+
+
+def is_made_by_muxer(stream: Stream) -> bool:
+    """Whether a muxer adds such a track of its own accord, for chapters or a timecode."""
+    return is_chapter_text(stream) or (stream.type == "data" and "timecode" in stream.metadata)
+
+
+def _is_cover(stream: Stream) -> bool:
+    return bool(stream.disposition & Disposition.attached_pic)
 
 
 def _label(stream: Stream) -> str:

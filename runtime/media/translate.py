@@ -15,6 +15,8 @@ _READ_HINTS: tuple[tuple[type[Exception], str], ...] = (
     (FileNotFoundError, "check the path"),
     (IsADirectoryError, "give a video file, not a folder"),
     (PermissionError, "check the file's permissions"),
+    (OverflowError, "check `--start` and `--end`"),
+    (av.error.EOFError, "the file is empty or was cut off; try to play it"),
     (
         av.error.InvalidDataError,
         "the file is not a video, is damaged, or was cut off while being copied; try to play it",
@@ -32,7 +34,7 @@ def reading(path: Path, where: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except (av.error.FFmpegError, OSError) as error:
+    except (av.error.FFmpegError, OSError, OverflowError) as error:
         hint = next((text for kind, text in _READ_HINTS if isinstance(error, kind)), "try to play the file")
         raise DecodeError(f"cannot read {path}{where}: {_reason(error)}", hint) from error
 
@@ -56,6 +58,8 @@ def _write_hint(error: Exception) -> str:
     code = getattr(error, "errno", None)
     if code == errno.ENOSPC:
         return "free some space, or write to another disk"
+    if code == errno.ENAMETOOLONG:
+        return "choose a shorter name"
     if isinstance(error, (PermissionError, FileNotFoundError, NotADirectoryError, IsADirectoryError)) or (
         code == errno.EROFS
     ):

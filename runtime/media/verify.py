@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 
 from fastrestore.errors import EncodeError
+from fastrestore.runtime.media.tracks import is_made_by_muxer
 from fastrestore.runtime.media.translate import reading
 
 
@@ -32,7 +33,7 @@ def check_file(path: Path, promise: Promise) -> None:
     """
     with reading(path), av.open(str(path)) as container:
         video = container.streams.video[0]
-        streams = len(container.streams)
+        streams = sum(not is_made_by_muxer(stream) for stream in container.streams)
         unit = video.time_base or Fraction(1)
         stamps = sorted(p.pts for p in container.demux(video) if p.pts is not None)
     problems = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,11 +16,11 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from fastrestore.config import EncodeOptions
-from fastrestore.errors import EncodeError, UsageError
+from fastrestore.errors import EncodeError
 from fastrestore.frames import Colour, Frame, PixelFormat, StreamInfo
 from fastrestore.geometry import Size
 from fastrestore.runtime.media import pixels
-from fastrestore.runtime.media.containers import can_encode, container_for
+from fastrestore.runtime.media.containers import OutputContainerKind, require_fit
 from fastrestore.runtime.media.encoders import codec_options, find_encoder, require_installed
 from fastrestore.runtime.media.soundtrack import Soundtrack
 from fastrestore.runtime.media.tracks import TrackCopier, TrackSummary
@@ -27,7 +28,8 @@ from fastrestore.runtime.media.translate import writing
 
 FINEST_TIME_BASE = 10**9
 """Largest denominator of a time base; beyond it containers overflow."""
-_UNSPECIFIED = 2
+_AUDIO_CLOCK = 48000
+_LARGEST_INT = 2**31
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,27 +81,27 @@ class VideoWriter:
     ) -> None:
         self._path, self._track, self._options = path, track, options
         self._copier, self._soundtrack = copier, soundtrack
-        self._kind = container_for(named)
         encoder = find_encoder(options)
         require_installed(encoder)
-        if not can_encode(self._kind, encoder.name):
-            raise UsageError(
-                f"a {named.suffix} file cannot hold {options.codec}", "use an `.mkv` output, or another `--codec`"
-            )
+        self._kind = require_fit(named, options.codec, encoder.name)
         self._semi_planar = encoder.semi_planar_10 and track.format.bits > 8
         self.frames = 0
         self.track_count = 0
         """Streams beside the video, once the header is written."""
         self.tracks = TrackSummary()
         self._last: Frame | None = None
+        self._last_stamp: int | None = None
+        self._durations: dict[int, int] = {}
         with writing(path):
             self._output: OutputContainer | None = av.open(
-                str(path), "w", format=self._kind.format, options=dict(self._kind.options)
+                str(path), "w", format=self._kind.format, options=_container_options(self._kind, track)
             )
         try:
             with writing(path):
                 self._stream = self._add_video(self._output, encoder.name)
                 self._attach_others(self._output)
+                if track.source.hdr and not encoder.hdr_option:
+                    self.tracks.left_out.append(f"HDR metadata: encoder {options.codec} does not write it")
                 self._open_encoder()
                 self._output.start_encoding()
                 self.track_count = len(self._output.streams) - 1
@@ -119,8 +121,11 @@ class VideoWriter:
         if self._semi_planar:
             picture = picture.reformat(format="p010le")
         picture.time_base = base
-        picture.pts = round(frame.pts / base)
-        picture.duration = round(frame.duration / base)
+        stamp = round(frame.pts / base)
+        if self._last_stamp is not None:
+            stamp = max(stamp, self._last_stamp + 1)  # repaired times may lie closer together than the clock ticks
+        picture.pts = self._last_stamp = stamp
+        self._durations[stamp] = round(frame.duration / base)
         picture.pict_type = 0
         with writing(self._path):
             self._mux(self._stream.encode(picture))
@@ -188,7 +193,7 @@ class VideoWriter:
         if codec in ("libx265", "hevc_nvenc") and self._kind.negative_times:
             context.codec_tag = "hvc1"  # what players on Apple systems ask for
         if track.display_matrix is not None:
-            stream.set_display_matrix(track.display_matrix)
+            stream.set_display_matrix(_scaled_matrix(track.display_matrix, track))
         return stream
 
     def _attach_others(self, output: OutputContainer) -> None:
@@ -202,6 +207,8 @@ class VideoWriter:
             self.tracks.copied.append(self._soundtrack.label)
 
     def _open_encoder(self) -> None:
+        # SVT-AV1 writes to the terminal whatever FFmpeg's log level is, and can only be told so here.
+        os.environ.setdefault("SVT_LOG", "1")
         try:
             self._stream.codec_context.open()
         except (av.error.FFmpegError, ValueError) as error:
@@ -217,9 +224,30 @@ class VideoWriter:
     def _mux(self, packets: list[Packet[VideoStream]]) -> None:
         assert self._output is not None
         for packet in packets:
+            # Encoders make one up from the nominal rate, which is wrong where the rate varies.
+            if packet.pts is not None and packet.time_base == self._track.time_base:
+                packet.duration = self._durations.pop(packet.pts, packet.duration)
             at = Fraction(packet.dts or 0) * packet.time_base
             if self._copier is not None:
                 self._copier.advance(self._output, at)
             if self._soundtrack is not None:
                 self._soundtrack.advance(self._output, at)
             self._output.mux_one(packet)
+
+
+def _container_options(kind: OutputContainerKind, track: VideoTrack) -> dict[str, str]:
+    options = dict(kind.options)
+    if kind.negative_times:
+        # MP4 stores the start of a late track in this unit; the default of 1 ms would move the frames.
+        unit = math.lcm(track.time_base.denominator, _AUDIO_CLOCK)
+        options["movie_timescale"] = str(unit if unit < _LARGEST_INT else track.time_base.denominator)
+    return options
+
+
+def _scaled_matrix(matrix: tuple[int, ...], track: VideoTrack) -> tuple[int, ...]:
+    """Return a display matrix for the new size: what it moves the picture by is in pixels, as shown."""
+    across = Fraction(track.size.width, track.source.size.width)
+    down = Fraction(track.size.height, track.source.size.height)
+    if track.source.rotation % 180:
+        across, down = down, across
+    return (*matrix[:6], round(matrix[6] * across), round(matrix[7] * down), matrix[8])

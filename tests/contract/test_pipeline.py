@@ -137,6 +137,17 @@ def test_frames_that_are_not_shown_are_not_restored() -> None:
     assert len(restorer.seen) == 6
 
 
+def test_exact_repeats_cost_nothing() -> None:
+    parts, restorer, estimator = stages()
+    still = film(1)[0].picture
+    source = [Frame(still, Fraction(i, 24), Fraction(1, 24)) for i in range(12)]
+    frames = list(FramePipeline(parts, source, Fraction(60)))
+    assert len(frames) == 30
+    assert len(restorer.seen) == 1
+    assert estimator.sizes == []
+    assert all(f.picture is frames[0].picture for f in frames)
+
+
 def test_same_size_passes_pictures_through_untouched() -> None:
     restorer = Restorer([], OPS, Output(SIZE, YUV, COLOUR))
     source = film(5)

@@ -178,15 +178,16 @@ def test_a_single_dropped_frame_is_bridged() -> None:
     assert (3, 4) not in spans
 
 
-def test_memory_is_bounded() -> None:
-    """Reading stays at most a bounded number of frames ahead of what is given out."""
+@pytest.mark.parametrize("speed_px", [0, 3])
+def test_memory_is_bounded(speed_px: int) -> None:
+    """Reading stays a bounded number of frames ahead of what is given out, whether the film moves or stands still."""
     read = 0
 
     def source() -> Iterator[Frame]:
         nonlocal read
         for i in range(400):
             read += 1
-            yield Frame(scene(3 * i), Fraction(i, 24), Fraction(1, 24))
+            yield Frame(scene(speed_px * i), Fraction(i, 24), Fraction(1, 24))
 
     ahead = [read - interval.left.index for interval in Timeline(source(), OPS, Fraction(60))]
     assert max(ahead) <= 16
