@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import html
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -16,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrestore.api import open_video
-from fastrestore.errors import EncodeError
-from fastrestore.frames import Frame, Picture
+from fastrestore.errors import DecodeError, EncodeError, UsageError
+from fastrestore.frames import Frame, Picture, StreamInfo
 from fastrestore.geometry import Size, even
 from fastrestore.kernels.ops import Ops, open_ops
 
@@ -25,6 +27,8 @@ PEAK_DB = 100.0
 """PSNR given to identical pictures."""
 PAGE_FRAMES = 6
 JPEG_QUALITY = 90
+PAGE_SUFFIXES = (".html", ".htm")
+_LOOK_BACK_S = (1, 10)
 _SSIM_WINDOW, _SSIM_SIGMA = (11, 11), 1.5
 
 
@@ -98,29 +102,61 @@ def write_page(
 
     Raises:
         DecodeError: If either video cannot be read.
+        UsageError: If the page has another extension than HTML's.
         EncodeError: If the page cannot be written.
     """
+    check_page(page)
     ops = open_ops("cpu")
-    shots = [
-        {"time": f"{float(a.pts):.2f} s", "left": _jpeg(ops, a.picture), "right": _jpeg(ops, b.picture)}
-        for a, b in _spread_frames(Path(left), Path(right))
-    ]
+    paths = Path(left), Path(right)
+    infos = [_info(path) for path in paths]
+    shots = []
+    for at in _spread_instants(*infos):
+        jpegs = [_jpeg(ops, _shown_at(path, at), info) for path, info in zip(paths, infos, strict=True)]
+        shots.append({"time": f"{float(at):.2f} s", "left": jpegs[0], "right": jpegs[1]})
+    names = [path.name for path in paths]
+    words = {
+        "title": html.escape(title or f"{names[0]} and {names[1]}"),
+        "left": html.escape(names[0]),
+        "right": html.escape(names[1]),
+        "figures": html.escape(_figures(infos, score)),
+        "ratio": f"{float(_shown_ratio(infos[1])):.6f}",
+        "shots": json.dumps(shots).replace("</", "<\\/"),
+    }
     template = files("fastrestore").joinpath("compare.html").read_text(encoding="utf-8")
-    names = [Path(left).name, Path(right).name]
-    figures = ""
-    if score is not None and score.psnr_y_db is not None and score.ssim_y is not None:
-        figures = f"PSNR {score.psnr_y_db:.2f} dB, SSIM {score.ssim_y:.4f} over {score.compared_frames} frames"
-    text = (
-        template.replace("{{title}}", html.escape(title or f"{names[0]} and {names[1]}"))
-        .replace("{{left}}", html.escape(names[0]))
-        .replace("{{right}}", html.escape(names[1]))
-        .replace("{{figures}}", html.escape(figures))
-        .replace("{{shots}}", json.dumps(shots).replace("</", "<\\/"))
-    )
+    write_whole(page, re.sub(r"{{(\w+)}}", lambda match: words[match[1]], template))
+
+
+def check_page(page: Path) -> None:
+    """Refuse a page that must not or cannot be written, before any work.
+
+    Raises:
+        UsageError: If its extension is another than HTML's: a slip must not overwrite a video.
+        EncodeError: If its folder does not exist.
+    """
+    if page.suffix.lower() not in PAGE_SUFFIXES:
+        raise UsageError(f"page {page} does not end in {PAGE_SUFFIXES[0]}", "give it a name such as `-o page.html`")
+    if page.is_dir() or not page.parent.is_dir():
+        raise EncodeError(f"cannot write {page}: it needs a file name in a folder that exists", "make the folder first")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file: complete under its name, or not there at all.
+
+    Raises:
+        EncodeError: If it cannot be written.
+    """
+    part = path.with_name(path.name + ".part")
     try:
-        page.write_text(text, encoding="utf-8")
+        try:
+            part.write_text(text, encoding="utf-8", errors="backslashreplace")  # names need not be text
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
     except OSError as error:
-        raise EncodeError(f"cannot write {page}: {error.strerror}", "choose another file") from error
+        raise EncodeError(
+            f"cannot write {path}: {error.strerror}", "choose another file, or free some space"
+        ) from error
 
 
 def side_by_side(left: Path, right: Path, *, shrink: int = 1) -> Iterator[Frame]:
@@ -195,21 +231,58 @@ def _on_screen(left: Iterable[Frame], right: Iterable[Frame]) -> Iterator[tuple[
             yield old, new
 
 
-def _spread_frames(left: Path, right: Path) -> list[tuple[Frame, Frame]]:
-    """Return a few pairs, evenly spread over the shorter video, of frames on screen at one instant."""
-    with open_video(left) as a, open_video(right) as b:
-        lengths = [info.duration for info in (a.info, b.info) if info.duration]
+def _info(path: Path) -> StreamInfo:
+    with open_video(path) as video:
+        return video.info
+
+
+def _spread_instants(left: StreamInfo, right: StreamInfo) -> list[Fraction]:
+    """Return a few instants, evenly spread over the shorter video."""
+    lengths = [info.duration for info in (left, right) if info.duration]
     length = min(lengths) if lengths else Fraction(1)
-    pairs = []
-    for index in range(PAGE_FRAMES):
-        at = length * (2 * index + 1) / (2 * PAGE_FRAMES)
-        with open_video(left, start=at) as a, open_video(right, start=at) as b:
-            pairs.append((next(iter(a)), next(iter(b))))
-    return pairs
+    return [length * (2 * index + 1) / (2 * PAGE_FRAMES) for index in range(PAGE_FRAMES)]
 
 
-def _jpeg(ops: Ops, picture: Picture) -> str:
-    bgr = np.clip(ops.to_rgb(picture)[::-1].transpose(1, 2, 0) * 255 + 0.5, 0, 255).astype(np.uint8)
+def _shown_at(path: Path, instant: Fraction) -> Frame:
+    """Return the frame that is on screen at an instant; the first or the last one beyond the ends."""
+    for back in _LOOK_BACK_S:
+        if instant <= back:
+            break
+        # No frame begins in so short a range: look further back.
+        with contextlib.suppress(DecodeError), open_video(path, start=instant - back) as video:
+            frame = _last_until(video, instant)
+            if frame.pts <= instant:
+                return frame
+    with open_video(path) as video:
+        return _last_until(video, instant)
+
+
+def _last_until(video: Iterable[Frame], instant: Fraction) -> Frame:
+    frames = iter(video)
+    shown = next(frames)  # an open video holds at least one frame
+    for frame in frames:
+        if frame.pts > instant:
+            break
+        shown = frame
+    return shown
+
+
+def _figures(infos: list[StreamInfo], score: Comparison | None) -> str:
+    words = [" and ".join(str(info.shown_upright) for info in infos) + " pixels"]
+    if score is not None and score.psnr_y_db is not None and score.ssim_y is not None:
+        words.append(f"PSNR {score.psnr_y_db:.2f} dB, SSIM {score.ssim_y:.4f} over {score.compared_frames} frames")
+    return "; ".join(words)
+
+
+def _shown_ratio(info: StreamInfo) -> Fraction:
+    """Return width over height as a player shows it."""
+    coded = Fraction(info.size.width, info.size.height) * info.pixel_aspect
+    return 1 / coded if info.rotation % 180 else coded
+
+
+def _jpeg(ops: Ops, frame: Frame, info: StreamInfo) -> str:
+    rgb = np.rot90(ops.to_rgb(frame.picture), info.rotation // 90, axes=(1, 2))
+    bgr = np.clip(rgb[::-1].transpose(1, 2, 0) * 255 + 0.5, 0, 255).astype(np.uint8)
     done, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     assert done
     return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")

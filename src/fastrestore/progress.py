@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+from fastrestore.errors import JobError
 from fastrestore.runtime.job import OnProgress
 from fastrestore.runtime.report import Progress
 
@@ -54,14 +55,13 @@ class JsonLines(Silent):
             return
         self._shown_at = progress.elapsed_s
         event = {
-            "event": "progress",
             "frames": progress.frames,
             "expected": progress.expected,
             "elapsed_s": round(progress.elapsed_s, 3),
             "fps": round(_rate(progress), 3),
             "slowest": _slowest(progress),
         }
-        print(json.dumps(event), flush=True)
+        emit("progress", event)
 
 
 class Bar:
@@ -70,12 +70,12 @@ class Bar:
     def __init__(self) -> None:
         self._bar = RichProgress(
             BarColumn(bar_width=None),
-            TextColumn("{task.completed:.0f}/{task.total} frames  {task.fields[speed]:.1f} fps"),
+            TextColumn("{task.completed:.0f}/{task.fields[expected]} frames  {task.fields[speed]:.1f} fps"),
             TimeRemainingColumn(),
             TextColumn("slowest: {task.fields[slowest]}"),
             console=Console(file=sys.stderr),
         )
-        self._task = self._bar.add_task("", total=None, speed=0.0, slowest="-")
+        self._task = self._bar.add_task("", total=None, expected="?", speed=0.0, slowest="-")
 
     def __enter__(self) -> OnProgress | None:
         self._bar.start()
@@ -91,9 +91,22 @@ class Bar:
             self._task,
             completed=progress.frames,
             total=progress.expected,
+            expected=progress.expected or "?",
             speed=_rate(progress),
             slowest=_slowest(progress),
         )
+
+
+def emit(event: str, data: Mapping[str, object]) -> None:
+    """Print an event as one line of JSON on standard output.
+
+    Raises:
+        JobError: If nobody reads it: whoever asked for events would wait for one that never comes.
+    """
+    try:
+        print(json.dumps({"event": event, **data}), flush=True)
+    except OSError as error:
+        raise JobError(f"cannot write progress to standard output: {error.strerror}", "read it to its end") from error
 
 
 def _rate(progress: Progress) -> float:

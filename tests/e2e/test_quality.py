@@ -1,0 +1,88 @@
+"""What the default path promises about pictures, measured on real photographs and film."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastrestore import Frame, Picture
+from fastrestore.compare import psnr
+from fastrestore.config import Plan, cpu_count
+from fastrestore.export.train import evaluate
+from fastrestore.export.train.recipe import Recipe
+from fastrestore.geometry import Size
+from fastrestore.kernels.ops import open_ops
+from fastrestore.models.catalog import find
+from fastrestore.runtime.engine import choose_backend
+from fastrestore.runtime.media.reader import VideoReader
+from fastrestore.runtime.motion import DisEstimator
+from fastrestore.runtime.pipeline import FramePipeline, Stages
+from fastrestore.runtime.restorer import Output, Restorer
+
+OPS = open_ops("cpu")
+MODELS = Path(__file__).resolve().parents[2] / "models"
+
+
+def first_frames(clip: Path, count: int) -> list[Frame]:
+    with VideoReader(clip) as video:
+        return [frame for _, frame in zip(range(count), video, strict=False)]
+
+
+def halved(frame: Frame) -> Picture:
+    size = frame.picture.size
+    rgb = OPS.to_rgb(frame.picture)
+    return OPS.from_rgb(rgb, Size(size.width // 2, size.height // 2), frame.picture.format, frame.picture.colour)
+
+
+def luma(picture: Picture) -> np.ndarray:
+    return np.asarray(picture.planes[0] / np.float32(255), np.float32)
+
+
+@pytest.fixture(scope="module")
+def plan_scores(clips: Path) -> dict[Plan, float]:
+    """PSNR-Y of held-out middle frames, x2 with the shipped network, per order of work."""
+    frames = first_frames(clips / "davis_blackswan.mp4", 17)
+    rate, full = Fraction(15), frames[0].picture
+    source = [Frame(halved(f), i / rate, 1 / rate) for i, f in enumerate(frames[::2])]
+    scores = {}
+    for plan in Plan:
+        with choose_backend("auto").backend.open(find("clean-x2-tiny"), threads=0) as engine:
+            restorer = Restorer([engine], OPS, Output(full.size, full.format, full.colour))
+            pipeline = FramePipeline(Stages(OPS, restorer, DisEstimator(OPS), plan), source, 2 * rate)
+            between = [f.picture for f in pipeline][1 : 2 * len(source) - 1 : 2]
+        truth = [f.picture for f in frames[1::2]]
+        scores[plan] = float(np.mean([psnr(luma(a), luma(b)) for a, b in zip(between, truth, strict=True)]))
+    return scores
+
+
+def test_guided_is_as_good_as_upscale_first(plan_scores: dict[Plan, float]) -> None:
+    assert plan_scores[Plan.GUIDED] >= plan_scores[Plan.UPSCALE_FIRST] - 0.1
+
+
+def test_guided_is_better_than_interpolate_first(plan_scores: dict[Plan, float]) -> None:
+    assert plan_scores[Plan.GUIDED] > plan_scores[Plan.INTERPOLATE_FIRST]
+
+
+def means(data: Path, network: str) -> dict[str, float]:
+    """Return mean PSNR-Y by method on the 20 stills left out of training, as the shipped figures are made."""
+    recipe = Recipe.load(network)
+    methods = evaluate.open_methods(recipe, MODELS, cpu_count())
+    figures = evaluate.measure(evaluate.open_cases(recipe, data / "stills"), methods)
+    assert len(figures) == 20
+    return {name: row["psnr_y_db"] for name, row in evaluate.summarise(figures).items()}
+
+
+def test_clean_x2_beats_bicubic_by_two_decibels(data: Path) -> None:
+    scores = means(data, "clean-x2-tiny")
+    assert scores["network"] >= scores["bicubic"] + 2.0
+
+
+@pytest.mark.parametrize("network", ["film-x2-tiny", "film-x4-tiny"])
+def test_film_beats_bicubic_denoising_and_the_clean_network(data: Path, network: str) -> None:
+    scores = means(data, network)
+    ours = scores.pop("network")
+    assert len(scores) == 3
+    assert ours > max(scores.values()), scores
