@@ -54,7 +54,7 @@ class RunReport:
     source_frames: int = 0
     output_frames: int = 0
     restored_frames: int = 0
-    """Pictures that went through the restoration networks."""
+    """Pictures that were restored, by networks or by plain resampling; those passed through untouched do not count."""
     synthesized_frames: int = 0
     cuts: int = 0
     held_frames: int = 0

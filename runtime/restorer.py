@@ -48,7 +48,7 @@ class Restorer:
         self._ops = ops
         self._output = output
         self.runs = 0
-        """Pictures that went through the networks so far."""
+        """Pictures that were changed so far: by networks, resampling or repacking."""
 
     def restore(self, picture: Picture) -> Picture:
         """Return the picture restored. A picture that already is as wanted is returned as it is.

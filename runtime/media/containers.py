@@ -25,6 +25,8 @@ class OutputContainerKind:
     attachments: bool = False
     plays_pcm: bool = True
     """Whether players expect uncompressed audio in it; MP4 can hold it, but hardly anything plays that."""
+    aspect: bool = False
+    """Whether the width of a pixel is written into it. Matroska could hold it, but PyAV gives no way to say it."""
     any_tag: bool = False
     """Whether tags of any name can be held."""
     covers: bool = False
@@ -34,12 +36,12 @@ class OutputContainerKind:
 
 
 _FASTSTART = MappingProxyType({"movflags": "+faststart"})
-_MP4 = OutputContainerKind("mp4", _FASTSTART, plays_pcm=False, covers=True, negative_times=True)
+_MP4 = OutputContainerKind("mp4", _FASTSTART, plays_pcm=False, aspect=True, covers=True, negative_times=True)
 CONTAINERS: Mapping[str, OutputContainerKind] = MappingProxyType(
     {
         ".mp4": _MP4,
         ".m4v": _MP4,
-        ".mov": OutputContainerKind("mov", _FASTSTART, negative_times=True),
+        ".mov": OutputContainerKind("mov", _FASTSTART, aspect=True, negative_times=True),
         ".mkv": OutputContainerKind("matroska", attachments=True, any_tag=True),
         ".webm": OutputContainerKind("webm", any_tag=True),
     }

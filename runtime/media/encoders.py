@@ -36,6 +36,8 @@ class Encoder:
     """Name of the option that takes static HDR metadata in x265's notation."""
     semi_planar_10: bool = False
     """Whether 10-bit frames must be p010le."""
+    writes_aspect: bool = True
+    """Whether its stream says how wide a pixel is, whatever the container says."""
 
 
 _X26X_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
@@ -51,10 +53,11 @@ ENCODERS: Mapping[str, Encoder] = MappingProxyType(
         ),
         "svtav1": Encoder(
             "libsvtav1", ("420",), crf=28, worst_crf=63, preset="8", presets=tuple(str(i) for i in range(14)),
-            hdr_option="svtav1-params",
+            hdr_option="svtav1-params", writes_aspect=False,
         ),
         "ffv1": Encoder(
-            "ffv1", depths=(8, 10, 12, 16), options={"level": "3", "slicecrc": "1", "slices": "16", "g": "1"}
+            "ffv1", depths=(8, 10, 12, 16), options={"level": "3", "slicecrc": "1", "slices": "16", "g": "1"},
+            writes_aspect=False,
         ),
         "h264_nvenc": Encoder(
             "h264_nvenc", ("420", "444"), (8,), 19, "cq", 51, "p5", _NV_PRESETS, MappingProxyType(_NV)
@@ -63,7 +66,7 @@ ENCODERS: Mapping[str, Encoder] = MappingProxyType(
             "hevc_nvenc", ("420",), (8, 10), 21, "cq", 51, "p5", _NV_PRESETS, MappingProxyType(_NV), None, True
         ),
         "av1_nvenc": Encoder(
-            "av1_nvenc", ("420",), (8, 10), 28, "cq", 51, "p5", _NV_PRESETS, MappingProxyType(_NV), None, True
+            "av1_nvenc", ("420",), (8, 10), 28, "cq", 51, "p5", _NV_PRESETS, MappingProxyType(_NV), None, True, False
         ),
     }
 )  # fmt: skip

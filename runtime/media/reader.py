@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain
@@ -121,12 +121,14 @@ class VideoReader:
 
     def close(self) -> None:
         """Close the file. Closing twice is fine."""
+        # The generators go first: they hold packets of the container, and the decoder with its threads.
+        if isinstance(self._frames, Generator):
+            self._frames.close()
+        self._frames = iter(())
+        self._first = None
         if self._container is not None:
             self._container.close()
             self._container = None
-        # The decoder with its threads lives as long as its stream, which the generator holds as well.
-        self._frames = iter(())
-        self._first = None
         self.__dict__.pop("_stream", None)
 
     def __enter__(self) -> Self:

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class Soundtrack:
-    """An audio file laid under a film from its first frame on; it ends with the film at the latest.
+    """An audio file laid under a film from its first frame on; it ends with the film at the latest, to the packet.
 
     Args:
         path: A file with an audio stream.
@@ -49,7 +49,7 @@ class Soundtrack:
         name = self._source.codec_context.name
         if can_hold(kind, self._source) and (kind.plays_pcm or not name.startswith("pcm_")):
             target = output.add_stream_from_template(self._source)
-            self._packets = self._copied(target)
+            self._packets = self._copied(target, keep_early=kind.negative_times)
             self.label = f"soundtrack {self._path.name} ({name}, copied)"
         else:
             codec = "libopus" if kind.format == "webm" else "aac"
@@ -77,15 +77,19 @@ class Soundtrack:
         """Close the file."""
         self._container.close()
 
-    def _copied(self, target: AudioStream) -> Iterator[Packet[AudioStream]]:
-        shift: int | None = None
-        for packet in self._read(self._container.demux(self._source)):
+    def _copied(self, target: AudioStream, *, keep_early: bool) -> Iterator[Packet[AudioStream]]:
+        # The stream's start is where sound begins; a decoder's run-in before it may have earlier or equal times.
+        source = self._source
+        heard = max(0, source.start_time or 0) * (source.time_base or Fraction(1))
+        for packet in self._read(self._container.demux(source)):
             if packet.dts is None or packet.pts is None:
                 continue
-            if shift is None:
-                shift = round(self._begin / packet.time_base) - max(0, packet.pts)
+            shift = round((self._begin - heard) / packet.time_base)
             packet.pts += shift
             packet.dts += shift
+            middle = (packet.pts + Fraction(packet.duration or 0, 2)) * packet.time_base
+            if middle < 0 and not keep_early:
+                continue  # a time below 0 would move all other tracks
             packet.stream = target
             yield packet
 

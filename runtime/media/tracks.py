@@ -61,6 +61,7 @@ class TrackCopier:
         self._pending: Packet[Stream] | None = None
         self._kind: OutputContainerKind | None = None
         self._started: set[int] = set()
+        self._written: set[int] = set()
         self._last_dts: dict[int, int] = {}
         self._done = False
         self._keep_audio = keep_audio
@@ -73,13 +74,11 @@ class TrackCopier:
     def attach(self, output: OutputContainer, kind: OutputContainerKind) -> TrackSummary:
         """Add a stream to the output for everything that it can hold, copy chapters and tags; before any packet."""
         self._kind = kind
-        has_timecode = "timecode" in self.stream_tags(self.video_index) or "timecode" in self._container.metadata
         for stream in self._container.streams:
             label = _label(stream)
-            if stream.index == self.video_index or is_chapter_text(stream):
+            # Chapters are copied as such, and a timecode track is made from the video's tag.
+            if stream.index == self.video_index or is_made_by_muxer(stream):
                 continue
-            if has_timecode and stream.type == "data" and "timecode" in stream.metadata:
-                continue  # the muxer makes such a track from the video's tag
             if stream.type == "audio" and not self._keep_audio:
                 self.summary.left_out.append(f"{label}: replaced by the new soundtrack")
             elif can_hold(kind, stream):
@@ -114,6 +113,22 @@ class TrackCopier:
                 self._pending = packet
                 return
             self._write(output, packet)
+
+    def note_empty(self) -> int:
+        """Report the tracks of which no packet was written, once all are; return how many there are.
+
+        Nothing of them lies in the range, and an MP4 file does not hold a track without content.
+        """
+        empty = [index for index in self._targets if index not in self._written]
+        for index in empty:
+            label = _label(self._container.streams[index])
+            self.summary.copied.remove(label)
+            self.summary.left_out.append(f"{label}: it is empty" + (" in this range" if self._ranged else ""))
+        return len(empty)
+
+    @property
+    def _ranged(self) -> bool:
+        return self._start is not None or self._end is not None
 
     def close(self) -> None:
         """Close the source."""
@@ -158,7 +173,7 @@ class TrackCopier:
 
     def _copy_chapters(self, output: OutputContainer) -> None:
         chapters = self._container.chapters()
-        if self._start is not None or self._end is not None:
+        if self._ranged:
             chapters = [c for c in (self._cut_chapter(c) for c in chapters) if c is not None]
         if chapters:
             output.set_chapters(chapters)
@@ -201,21 +216,26 @@ class TrackCopier:
             return True
         if packet.pts is None and packet.dts is None:
             return False
-        if self._kind is not None and not self._kind.negative_times and packet.is_discard:
-            return False
         if source.type == "subtitle" and source.name == "mov_text" and bytes(packet) == _EMPTY_MOV_TEXT:
             return False  # fills a gap between two lines; the muxer writes these itself
         at, length = self._source_time(packet), (packet.duration or 0) * packet.time_base
         if self._end is not None and at >= self._end:
             return False
         if self._start is None:
-            return True
+            # A run-in that is not heard has times below 0; where these cannot be held they would move all tracks.
+            early = packet.is_discard or (source.type == "audio" and at + length / 2 < 0)
+            return not early or self._kind is None or self._kind.negative_times or self._has_delay(packet)
         if source.type == "video" and packet.stream_index not in self._started:
             # Frames before the first key frame could not be decoded.
             if at < self._start or not packet.is_keyframe:
                 return False
             self._started.add(packet.stream_index)
         return at >= self._start or at + length > self._start
+
+    def _has_delay(self, packet: Packet[Stream]) -> bool:
+        """Whether the stream's header says how long the run-in is: a Matroska file then holds it."""
+        context = self._container.streams[packet.stream_index].codec_context
+        return not packet.is_discard and getattr(context, "delay", 0) > 0
 
     def _source_time(self, packet: Packet[Stream]) -> Fraction:
         stamp = packet.pts if packet.pts is not None else packet.dts
@@ -237,6 +257,7 @@ class TrackCopier:
             if source.type == "subtitle":
                 self._clip(packet)
         self._keep_rising(packet, target)
+        self._written.add(source.index)
         packet.stream = target
         output.mux_one(packet)
 

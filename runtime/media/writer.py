@@ -21,7 +21,7 @@ from fastrestore.frames import Colour, Frame, PixelFormat, StreamInfo
 from fastrestore.geometry import Size
 from fastrestore.runtime.media import pixels
 from fastrestore.runtime.media.containers import OutputContainerKind, require_fit
-from fastrestore.runtime.media.encoders import codec_options, find_encoder, require_installed
+from fastrestore.runtime.media.encoders import Encoder, codec_options, find_encoder, require_installed
 from fastrestore.runtime.media.soundtrack import Soundtrack
 from fastrestore.runtime.media.tracks import TrackCopier, TrackSummary
 from fastrestore.runtime.media.translate import writing
@@ -87,7 +87,7 @@ class VideoWriter:
         self._semi_planar = encoder.semi_planar_10 and track.format.bits > 8
         self.frames = 0
         self.track_count = 0
-        """Streams beside the video, once the header is written."""
+        """Streams beside the video: those added until `finish`, then those that have content."""
         self.tracks = TrackSummary()
         self._last: Frame | None = None
         self._last_stamp: int | None = None
@@ -100,8 +100,7 @@ class VideoWriter:
             with writing(path):
                 self._stream = self._add_video(self._output, encoder.name)
                 self._attach_others(self._output)
-                if track.source.hdr and not encoder.hdr_option:
-                    self.tracks.left_out.append(f"HDR metadata: encoder {options.codec} does not write it")
+                self._note_losses(encoder)
                 self._open_encoder()
                 self._output.start_encoding()
                 self.track_count = len(self._output.streams) - 1
@@ -146,6 +145,7 @@ class VideoWriter:
             self._mux(self._stream.encode(None))
             if self._copier is not None:
                 self._copier.advance(self._output, None)
+                self.track_count -= self._copier.note_empty()
             if self._soundtrack is not None:
                 self._soundtrack.advance(self._output, end)
             self._output.close()
@@ -205,6 +205,13 @@ class VideoWriter:
         if self._soundtrack is not None:
             self._soundtrack.attach(output, self._kind)
             self.tracks.copied.append(self._soundtrack.label)
+
+    def _note_losses(self, encoder: Encoder) -> None:
+        source, codec, lost = self._track.source, self._options.codec, self.tracks.left_out
+        if source.hdr and not encoder.hdr_option:
+            lost.append(f"HDR metadata: {codec} does not write it")
+        if source.pixel_aspect != 1 and not (encoder.writes_aspect or self._kind.aspect):
+            lost.append(f"pixel aspect {source.pixel_aspect}: {codec} in {self._kind.format} does not write it")
 
     def _open_encoder(self) -> None:
         # SVT-AV1 writes to the terminal whatever FFmpeg's log level is, and can only be told so here.
