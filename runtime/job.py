@@ -18,7 +18,8 @@ from fastrestore.frames import Frame
 from fastrestore.kernels.ops import open_ops
 from fastrestore.models.catalog import motion_model
 from fastrestore.runtime.engine import BackendChoice, choose_backend
-from fastrestore.runtime.media.containers import container_for
+from fastrestore.runtime.media.containers import require_fit
+from fastrestore.runtime.media.encoders import find_encoder
 from fastrestore.runtime.media.reader import VideoReader
 from fastrestore.runtime.media.soundtrack import Soundtrack
 from fastrestore.runtime.media.tracks import TrackCopier
@@ -154,10 +155,10 @@ def check_output(output: Path, options: ConvertOptions, source: Path | None) -> 
     """Refuse an output that cannot or must not be written, before any work.
 
     Raises:
-        UsageError: If its extension is unknown, it exists, or it is the source.
+        UsageError: If its extension is unknown or cannot hold the codec, it exists, or it is the source.
         EncodeError: If its folder does not exist or cannot be written to.
     """
-    container_for(output)
+    require_fit(output, options.encode.codec, find_encoder(options.encode).name)
     with writing(output):  # even asking for a file can fail: its name may be too long, its folder locked
         if output.is_dir():
             raise UsageError(f"output {output} is a folder", "give a file name, such as `-o restored.mkv`")

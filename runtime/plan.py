@@ -10,7 +10,7 @@ from fastrestore.frames import Colour, Matrix, PixelFormat, Siting, StreamInfo
 from fastrestore.geometry import Size
 from fastrestore.models.catalog import motion_model, restoration_chain
 from fastrestore.models.spec import ModelSpec
-from fastrestore.runtime.media.encoders import find_encoder, output_format
+from fastrestore.runtime.media.encoders import find_encoder, output_format, require_size
 from fastrestore.runtime.restorer import network_tiles
 
 
@@ -90,6 +90,7 @@ def make_plan(source: StreamInfo, options: ConvertOptions) -> WorkPlan:
     find_encoder(options.encode)
     size = options.to.apply(source.size, source.pixel_aspect, source.rotation)
     rate = options.fps.apply(source.rate)
+    require_size(options.encode, size)
     layout = output_format(source, size, options.encode)
     motion = motion_model(options.vfi)
     chain = restoration_chain(options.sr, factor_between(source.size, size))

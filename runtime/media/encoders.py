@@ -38,6 +38,8 @@ class Encoder:
     """Whether 10-bit frames must be p010le."""
     writes_aspect: bool = True
     """Whether its stream says how wide a pixel is, whatever the container says."""
+    least_px: int = 2
+    """Shortest side it can encode."""
 
 
 _X26X_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
@@ -50,6 +52,7 @@ ENCODERS: Mapping[str, Encoder] = MappingProxyType(
         "x265": Encoder(
             "libx265", crf=20, preset="fast", presets=_X26X_PRESETS, hdr_option="x265-params",
             options={"x265-params": "log-level=error"},
+            least_px=64,  # below, its lookahead writes beyond its buffers (x265 4.2 under valgrind: 48x32, 32x128)
         ),
         "svtav1": Encoder(
             "libsvtav1", ("420",), crf=28, worst_crf=63, preset="8", presets=tuple(str(i) for i in range(14)),
@@ -103,6 +106,20 @@ def require_installed(encoder: Encoder) -> None:
         av.Codec(encoder.name, "w")
     except av.codec.codec.UnknownCodecError as error:
         raise EncodeError(f"this FFmpeg has no encoder {encoder.name}", "use `--codec x264`") from error
+
+
+def require_size(options: EncodeOptions, size: Size) -> None:
+    """Check that an encoder can take pictures of a size.
+
+    Raises:
+        UsageError: If they are too small.
+    """
+    least = find_encoder(options).least_px
+    if min(size.width, size.height) < least:
+        raise UsageError(
+            f"{options.codec} cannot encode {size}: at least {least} pixels a side",
+            "use a larger `--to`, or `--codec x264`",
+        )
 
 
 def output_format(source: StreamInfo, size: Size, options: EncodeOptions) -> PixelFormat:

@@ -64,8 +64,9 @@ class VideoReader:
             raise UsageError(
                 f"the range from {float(start)} s to {float(end)} s is empty", "give `--end` after `--start`"
             )
-        if self.path.is_dir():
-            raise DecodeError(f"cannot read {self.path}: it is a folder", "give a video file")
+        with reading(self.path):  # even asking for a file can fail: its name may be too long
+            if self.path.is_dir():
+                raise DecodeError(f"cannot read {self.path}: it is a folder", "give a video file")
         self._container: InputContainer | None = self._open()
         try:
             self._stream = self._choose_stream(self._container)
@@ -74,7 +75,7 @@ class VideoReader:
             self._frames = self._chosen()
             self._first = next(self._frames, None)
             if self._first is None:
-                raise DecodeError(f"cannot read {self.path}: {self._nothing_found()}", "try to play the file")
+                raise self._nothing_found()
             self._first_pts = self._first[1]
             self.info = self._inspect(self._first[0])
             self._colour = self.info.colour
@@ -157,8 +158,11 @@ class VideoReader:
             count += 1
         self._check_complete(count, pts)
 
-    def _nothing_found(self) -> str:
-        return "it holds no video frame" + (" in the chosen range" if self.start or self.end else "")
+    def _nothing_found(self) -> DecodeError:
+        if self.start is None and self.end is None:
+            return DecodeError(f"cannot read {self.path}: it holds no video frame", "try to play the file")
+        message = f"cannot read {self.path}: it holds no video frame in the chosen range"
+        return DecodeError(message, "check `--start` and `--end`")
 
     @property
     def _time_base(self) -> Fraction:
@@ -217,8 +221,8 @@ class VideoReader:
         assert self._container is not None
         try:
             self._container.seek(int(target / self._time_base), stream=self._stream, backward=True)
-        except av.error.FFmpegError:
-            return iter(())  # this format or file cannot seek
+        except (av.error.FFmpegError, OverflowError):
+            return iter(())  # this format or file cannot seek, or not that far
         return self._decode()
 
     def _reopen(self) -> None:

@@ -218,13 +218,13 @@ class VideoWriter:
         os.environ.setdefault("SVT_LOG", "1")
         try:
             self._stream.codec_context.open()
-        except (av.error.FFmpegError, ValueError) as error:
+        except av.error.FFmpegError as error:
             hint = (
                 "it needs an NVIDIA card with an encoder; use `--codec x264`" if "nvenc" in self._options.codec else ""
             )
             size, layout = self._track.size, self._track.format.name
             raise EncodeError(
-                f"encoder {self._options.codec} does not start for {size} {layout}: {error}",
+                f"encoder {self._options.codec} does not start for {size} {layout}: {error.strerror}",
                 hint or "use a smaller `--to` or another `--codec`",
             ) from error
 

@@ -87,3 +87,9 @@ def test_import_is_light() -> None:
     ).stdout.split()
     heavy = {"torch", "tensorrt", "tensorrt_rtx", "onnxruntime", "av", "cv2", "typer", "rich", "numpy"}
     assert not heavy & set(loaded)
+
+
+def test_a_picture_too_small_for_the_encoder_is_refused_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="x265 cannot encode 64x48"):
+        Pipeline().write(frames(), tmp_path / "out.mkv", encode=EncodeOptions("x265"))
+    assert not list(tmp_path.iterdir())
