@@ -16,10 +16,12 @@ from fastrestore.geometry import Size
 from fastrestore.kernels.ops import Ops
 from fastrestore.models.spec import ModelSpec
 from fastrestore.runtime.engine import Engine
-from fastrestore.runtime.tiling import Tile, TilePlan, plan_tiles, side_for_memory
+from fastrestore.runtime.tiling import BLEND_PX, Tile, TilePlan, plan_tiles, side_for_memory
 
 MOST_BUDGET_BYTES = 1 << 30
 """Working memory of one network at most, unless told otherwise; larger tiles gain nothing measurable."""
+LARGEST_HALO_PX = 64
+"""A network that sees farther than this is given no more: its tiles are blended instead, or most work would be halo."""
 BUDGET_SHARE = 8
 """And at most one in so many bytes of the machine's memory."""
 
@@ -84,7 +86,7 @@ class TiledNetwork:
     Args:
         engine: The network.
         tile: Side of a tile in pixels, or None to choose it from `budget_bytes`.
-        halo_px: Border read around tiles; None takes the network's whole reach, so that no seam can show.
+        halo_px: Border read around tiles; None takes the network's reach, up to `LARGEST_HALO_PX`.
         budget_bytes: Working memory allowed; None takes a share of the machine's.
     """
 
@@ -193,10 +195,12 @@ def network_tiles(
     Raises:
         UsageError: If `tile` is too small for the network.
     """
+    halo = min(spec.halo_px, LARGEST_HALO_PX) if halo_px is None else halo_px
     if tile is None:
         budget = budget_bytes or min(MOST_BUDGET_BYTES, memory_bytes() // BUDGET_SHARE)
-        tile = side_for_memory(size, halo_px=spec.halo_px, bytes_per_px=spec.working_bytes_per_px, budget_bytes=budget)
-    return plan_tiles(size, tile, halo_px=spec.halo_px if halo_px is None else halo_px, reach_px=spec.halo_px)
+        border = halo + (BLEND_PX if halo < spec.halo_px else 0)
+        tile = side_for_memory(size, halo_px=border, bytes_per_px=spec.working_bytes_per_px, budget_bytes=budget)
+    return plan_tiles(size, tile, halo_px=halo, reach_px=spec.halo_px)
 
 
 def _allocate(shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from fastrestore.errors import UsageError
 from fastrestore.geometry import Size
+from fastrestore.models.spec import ModelSpec, Task
+from fastrestore.runtime.restorer import LARGEST_HALO_PX, network_tiles
 from fastrestore.runtime.tiling import SMALLEST_TILE_PX, TilePlan, plan_tiles, side_for_memory
 
 sizes = st.builds(Size, st.integers(1, 300), st.integers(1, 300))
@@ -66,3 +68,11 @@ def test_side_for_memory_can_always_be_planned(size: Size, halo: int, bytes_per_
     if side is not None:
         floor = max(SMALLEST_TILE_PX, 2 * halo + 8)
         assert plan.tile.pixels * bytes_per_px <= max(budget, floor * floor * bytes_per_px)
+
+
+def test_a_network_that_sees_far_is_blended_not_drowned_in_halo() -> None:
+    spec = ModelSpec("far", "far", Task.RESTORE, "", "", "", scale=2, halo_px=300, working_bytes_per_px=1000)
+    plan = network_tiles(spec, Size(1920, 1080), None, budget_bytes=1 << 28)
+    assert plan.blended
+    assert plan.halo_px == LARGEST_HALO_PX
+    assert plan.tile.pixels * spec.working_bytes_per_px <= 1 << 28
