@@ -86,6 +86,17 @@ def samples_from_grey(colour: Colour, bits: int) -> tuple[float, float]:
     return 219.0 * unit, 16.0 * unit
 
 
+def sample_scale(full_range: bool, kind: str, bits: int) -> tuple[float, float, float]:
+    """Return what maps samples between depths: (span, luma origin, chroma origin) of samples of `bits` bits.
+
+    A sample keeps its meaning if `(sample - origin) / span` stays the same.
+    """
+    unit = 1 << (bits - 8)
+    if kind == "rgb" or full_range:
+        return float((1 << bits) - 1), 0.0, float(middle(bits))
+    return float(unit), 16.0 * unit, 128.0 * unit
+
+
 @lru_cache(maxsize=1)
 def dither_pattern() -> NDArray[np.float32]:
     """Return the ordered dither, `(8, 8)` float32 in `(0, 1)`: Bayer's matrix, mean exactly 1/2.

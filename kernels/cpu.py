@@ -71,6 +71,18 @@ class CpuOps:
         stored = [_store(p, pixel_format) for p in (_resize(samples[0], size), *chroma)]
         return Picture(tuple(stored), pixel_format, colour)
 
+    def requantize(self, picture: Picture, pixel_format: PixelFormat) -> Picture:
+        """See `Ops.requantize`."""
+        full, kind = picture.colour.full_range, pixel_format.kind
+        old, new = (colours.sample_scale(full, kind, f.bits) for f in (picture.format, pixel_format))
+        factor = new[0] / old[0]
+        planes = []
+        for index, plane in enumerate(picture.planes):
+            origin = 2 if index and kind == "yuv" else 1
+            scaled = plane.astype(np.float32) * np.float32(factor) + np.float32(new[origin] - old[origin] * factor)
+            planes.append(_store(scaled, pixel_format))
+        return Picture(tuple(planes), pixel_format, picture.colour)
+
     def luma8(self, picture: Picture) -> NDArray[np.uint8]:
         """See `Ops.luma8`."""
         bits = picture.format.bits
@@ -134,7 +146,7 @@ def neutral_planes(size: Size, pixel_format: PixelFormat) -> tuple[Plane, Plane]
     return plane, plane
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def _dither(height: int, width: int) -> FloatPlane:
     side = colours.DITHER_SIDE
     tiled = np.tile(colours.dither_pattern(), (-(-height // side), -(-width // side)))[:height, :width]
@@ -210,7 +222,7 @@ def _block_means(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(blocks / np.outer(np.diff(y), np.diff(x)))
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def _grid(height: int, width: int) -> FloatPlane:
     grid = np.empty((height, width, 2), np.float32)
     grid[..., 0] = np.arange(width, dtype=np.float32)

@@ -58,6 +58,10 @@ class Ops(Protocol):
         """
         ...
 
+    def requantize(self, picture: Picture, pixel_format: PixelFormat) -> Picture:
+        """Store the same samples in another bit depth of the same layout, dithered where bits are lost."""
+        ...
+
     def luma8(self, picture: Picture) -> NDArray[np.uint8]:
         """Return luma as `(H, W)` uint8, in the range the picture is stored in: what motion is found on."""
         ...

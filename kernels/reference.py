@@ -63,6 +63,18 @@ class ReferenceOps:
                 planes.append(move_to_siting(resize(plane, chroma_size), pixel_format, colour))
         return Picture(tuple(store(p, pixel_format) for p in planes), pixel_format, colour)
 
+    def requantize(self, picture: Picture, pixel_format: PixelFormat) -> Picture:
+        """See `Ops.requantize`."""
+        old, new = (
+            colours.sample_scale(picture.colour.full_range, pixel_format.kind, bits)
+            for bits in (picture.format.bits, pixel_format.bits)
+        )
+        planes = []
+        for index, plane in enumerate(picture.planes):
+            origin = 2 if index and pixel_format.kind == "yuv" else 1
+            planes.append(store((plane - old[origin]) * (new[0] / old[0]) + new[origin], pixel_format))
+        return Picture(tuple(planes), pixel_format, picture.colour)
+
     def luma8(self, picture: Picture) -> NDArray[np.uint8]:
         """See `Ops.luma8`."""
         if picture.format.kind == "rgb":

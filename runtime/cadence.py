@@ -28,68 +28,70 @@ A = TypeVar("A", bound="Anchor")
 
 
 @dataclass(frozen=True, slots=True)
-class Hold(Generic[A]):
-    """A picture and how long it was held."""
+class Beat:
+    """When a picture is first shown and how long it is held."""
 
-    anchor: A
     first: Fraction
     """Seconds at which it is first shown."""
     count: int
-    """Frames it was shown for."""
+    """Frames it is shown for."""
     moving: bool
     """Whether motion from the one before may be evened: not after a cut, not while the film stands still."""
 
 
-def retime(holds: Iterable[Hold[A]]) -> Iterator[A]:
-    """Yield anchors with their even times. Looks ahead by `LOOKAHEAD` pictures and back as far.
+@dataclass(frozen=True, slots=True)
+class Hold(Generic[A]):
+    """A picture and how long it is held."""
 
-    Times rise strictly and are never later than the picture was first shown; the first keeps its own.
+    anchor: A
+    beat: Beat
+
+
+def retime(holds: Iterable[Hold[A]]) -> Iterator[A]:
+    """Yield anchors with their even times. Looks ahead by `LOOKAHEAD` pictures; of past ones only the beats are kept.
+
+    Times rise strictly and are never later than the picture was first shown; the first picture of a film and of a
+    shot keeps its own, so that nothing is seen before it is there.
     """
-    window: deque[Hold[A]] = deque()
-    here = 0
+    past: deque[Beat] = deque(maxlen=LOOKAHEAD)
+    ahead: deque[Hold[A]] = deque()
     source = iter(holds)
     last: Fraction | None = None
-    ended = False
     while True:
-        while not ended and len(window) - here <= LOOKAHEAD:
-            item = next(source, None)
-            if item is None:
-                ended = True
-            else:
-                window.append(item)
-        if here >= len(window):
+        while len(ahead) <= LOOKAHEAD and (item := next(source, None)) is not None:
+            ahead.append(item)
+        if not ahead:
             return
-        time = even_time(list(window), here)
+        beats = [*past, *(hold.beat for hold in ahead)]
+        time = even_time(beats, len(past))
+        here = ahead.popleft()
         if last is not None and time <= last:
-            time = window[here].first
+            time = here.beat.first
         last = time
-        yield replace(window[here].anchor, time=time)
-        here += 1
-        if here > LOOKAHEAD:
-            window.popleft()
-            here -= 1
+        past.append(here.beat)
+        yield replace(here.anchor, time=time)
 
 
-def even_time(holds: list[Hold[A]], here: int) -> Fraction:
-    """Return the even time of `holds[here]`, or its own where no pattern repeats around it."""
-    start, stop = _moving_stretch(holds, here)
-    firsts = [h.first for h in holds[start:stop]]
-    counts = [h.count for h in holds[start:stop]]
+def even_time(beats: list[Beat], here: int) -> Fraction:
+    """Return the even time of `beats[here]`, or its own where no pattern repeats around it."""
+    start, stop = _moving_stretch(beats, here)
+    firsts = [b.first for b in beats[start:stop]]
+    counts = [b.count for b in beats[start:stop]]
     position = here - start
     for period in range(1, LONGEST_PERIOD + 1):
         begin = _repeating(firsts, counts, position, period)
         if begin is not None:
-            return _spread(firsts, begin, position, period)
-    return holds[here].first
+            return max(firsts[0], _spread(firsts, begin, position, period))
+    return beats[here].first
 
 
-def _moving_stretch(holds: list[Hold[A]], here: int) -> tuple[int, int]:
+def _moving_stretch(beats: list[Beat], here: int) -> tuple[int, int]:
     """Return the range around `here` within one shot in which everything moves."""
     start = here
-    while start > 0 and holds[start].moving:
+    while start > 0 and beats[start].moving:
         start -= 1
     stop = here + 1
-    while stop < len(holds) and holds[stop].moving:
+    while stop < len(beats) and beats[stop].moving:
         stop += 1
     return start, stop
 

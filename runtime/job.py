@@ -17,7 +17,7 @@ from fastrestore.errors import EncodeError, UsageError
 from fastrestore.frames import Frame
 from fastrestore.kernels.ops import open_ops
 from fastrestore.models.catalog import motion_model
-from fastrestore.runtime.engine import BackendChoice, choose_backend
+from fastrestore.runtime.engine import BackendChoice, Engine, choose_backend
 from fastrestore.runtime.media.containers import require_fit
 from fastrestore.runtime.media.encoders import find_encoder
 from fastrestore.runtime.media.reader import VideoReader
@@ -51,12 +51,12 @@ def open_stages(plan: WorkPlan, options: ConvertOptions) -> Iterator[tuple[Stage
     ops = open_ops("cpu")
     with ExitStack() as stack:
         choice = choose_backend(options.backend) if plan.chain else None
-        engines = []
+        engines: list[Engine] = []
         if choice is not None:
-            named = {spec.name: spec for spec in plan.chain}
-            opened = {name: choice.backend.open(spec, threads=options.threads) for name, spec in named.items()}
-            for engine in opened.values():
-                stack.enter_context(engine)
+            opened: dict[str, Engine] = {}
+            for spec in plan.chain:
+                if spec.name not in opened:
+                    opened[spec.name] = stack.enter_context(choice.backend.open(spec, threads=options.threads))
             engines = [opened[spec.name] for spec in plan.chain]
         restorer = Restorer(engines, ops, Output(plan.size, plan.format, plan.colour), tile=options.tile)
         estimator = open_estimator(plan.motion or motion_model("dis"), ops)
@@ -84,34 +84,45 @@ class Job:
         source, output = self.source, self.output
         check_output(output, self.options, source.reader.path if source.reader else None)
         started = time.perf_counter()
-        part = output.with_name(output.name + ".part")
+        part = _part(output)
         report = RunReport(str(source.reader.path) if source.reader else "frames", str(output), self.describe())
         with open_stages(self.plan, self.options) as (stages, choice):
             if choice is not None:
                 report.backend, report.backend_reason = choice.backend.describe(), choice.reason
-            pipeline = FramePipeline(
-                stages, source.frames, self.plan.rate, keep_holds=self.options.keep_holds, end=self.options.end
-            )
+            pipeline = self.pipeline(stages)
             try:
                 self._write(part, pipeline, report, on_progress)
-                _name(part, output)
+                _name(part, output, self.options)
             except BaseException:
-                part.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # the error that ended the run is the one to tell
+                    part.unlink(missing_ok=True)
                 raise
             report.restored_frames = stages.restorer.runs
         _fill(report, pipeline, source, output)
         report.wall_s = time.perf_counter() - started
         return report
 
+    def pipeline(self, stages: Stages) -> FramePipeline:
+        """Return the pipeline over the source, not begun."""
+        plan, options = self.plan, self.options
+        return FramePipeline(
+            stages,
+            self.source.frames,
+            plan.rate,
+            keep_holds=options.keep_holds,
+            end=options.end,
+            near=plan.source.near,
+        )
+
     def describe(self) -> dict[str, str]:
         """Return the plan in words."""
         name = self.source.reader.path.name if self.source.reader else "frames"
-        lines = describe(self.plan, self.options, expected_frames(self.plan, self.options))
+        lines = describe(self.plan, self.options, expected_frames(self.plan, self.options, self.source.first_pts))
         return {"file": f"{name} -> {self.output}", **lines}
 
     def _write(self, part: Path, pipeline: FramePipeline, report: RunReport, on_progress: OnProgress | None) -> None:
         shift = Fraction(0) if self.options.start is None else self.source.first_pts
-        begun, expected = time.perf_counter(), expected_frames(self.plan, self.options)
+        begun, expected = time.perf_counter(), expected_frames(self.plan, self.options, self.source.first_pts)
         with ExitStack() as stack:
             writer = stack.enter_context(self._open_writer(part, shift))
             first = last = None
@@ -165,8 +176,8 @@ def check_output(output: Path, options: ConvertOptions, source: Path | None) -> 
         for kind, path in (("source", source), ("new soundtrack", options.audio)):
             if path is not None and output.exists() and path.exists() and output.samefile(path):
                 raise UsageError(f"output {output} is the {kind} itself", "choose another name")
-        if output.exists() and not options.overwrite:
-            raise UsageError(f"output {output} exists already", "add `--overwrite`, or choose another name")
+        _refuse_existing(output, options)
+        _part(output).exists()  # its name is longer still
     folder = output.parent
     if not folder.is_dir():
         raise EncodeError(f"cannot write {output}: there is no folder {folder}", "make it first")
@@ -174,13 +185,20 @@ def check_output(output: Path, options: ConvertOptions, source: Path | None) -> 
         raise EncodeError(f"cannot write {output}: folder {folder} may not be written to", "choose another folder")
 
 
-def expected_frames(plan: WorkPlan, options: ConvertOptions) -> int | None:
-    """Return how many frames the output will have by the source's header, or None if it does not say."""
+def expected_frames(plan: WorkPlan, options: ConvertOptions, first_pts: Fraction) -> int | None:
+    """Return how many frames the output will have by the source's header, or None if it does not say.
+
+    Args:
+        plan: The plan.
+        options: With the range, on the source's clock.
+        first_pts: Seconds of the first frame in the range.
+    """
     length = plan.source.duration
+    if options.start is not None and length is not None:
+        length -= options.start  # a file's clock nearly always begins at 0; where not, this is an estimate
     if options.end is not None:
-        length = min(length, options.end) if length is not None else options.end
-    if length is not None and options.start is not None:
-        length -= options.start
+        in_range = options.end - first_pts
+        length = in_range if length is None else min(length, in_range)
     if length is None or length <= 0:
         return None
     if plan.rate is not None:
@@ -189,19 +207,30 @@ def expected_frames(plan: WorkPlan, options: ConvertOptions) -> int | None:
     return plan.source.frame_count if whole else None
 
 
-def _name(part: Path, output: Path) -> None:
+def _part(output: Path) -> Path:
+    """Return the name under which an output is written until it is complete."""
+    return output.with_name(output.name + ".part")
+
+
+def _refuse_existing(output: Path, options: ConvertOptions) -> None:
+    if output.exists() and not options.overwrite:
+        raise UsageError(f"output {output} exists already", "add `--overwrite`, or choose another name")
+
+
+def _name(part: Path, output: Path, options: ConvertOptions) -> None:
     """Give the finished file its name, once its content is on the disk."""
-    try:
+    _refuse_existing(output, options)  # it may have appeared since the run began
+    with writing(output):
         with part.open("rb+") as file:
             os.fsync(file.fileno())
         part.replace(output)
+    # Some file systems cannot sync a folder; the file is complete and in its place all the same.
+    with contextlib.suppress(OSError):
         folder = os.open(output.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
-    except OSError as error:
-        raise EncodeError(f"cannot write {output}: {error.strerror}", "check the disk") from error
 
 
 def _fill(report: RunReport, pipeline: FramePipeline, source: Source, output: Path) -> None:

@@ -20,7 +20,7 @@ from fractions import Fraction
 from typing import TypeVar
 
 from fastrestore.config import Plan, cpu_count
-from fastrestore.frames import Frame, Picture
+from fastrestore.frames import EXACT_S, Frame, Picture
 from fastrestore.kernels.ops import Ops
 from fastrestore.runtime.motion import MotionEstimator, PairMotion
 from fastrestore.runtime.report import StageClock
@@ -65,6 +65,7 @@ class FramePipeline:
         rate: Output frames a second, or None for the source's own instants.
         keep_holds: See `Timeline`.
         end: See `Timeline`.
+        near: See `Timeline`.
     """
 
     def __init__(
@@ -75,9 +76,10 @@ class FramePipeline:
         *,
         keep_holds: bool = False,
         end: Fraction | None = None,
+        near: Fraction = EXACT_S,
     ) -> None:
         self._stages = stages
-        self._timeline = Timeline(frames, stages.ops, rate, keep_holds=keep_holds, end=end)
+        self._timeline = Timeline(frames, stages.ops, rate, keep_holds=keep_holds, end=end, near=near)
         self._workers = min(cpu_count(), _MOST_WORKERS)
         self.clock = StageClock()
         self.clock.set_workers("synthesize", self._workers)

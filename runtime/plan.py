@@ -32,11 +32,6 @@ class WorkPlan:
     order: Plan
 
     @property
-    def factor(self) -> Fraction:
-        """Enlargement along the longer side."""
-        return factor_between(self.source.size, self.size)
-
-    @property
     def restores(self) -> bool:
         """Whether pictures change before they are encoded."""
         return bool(self.chain) or (self.size, self.format) != (self.source.size, self.source.format)
@@ -69,8 +64,9 @@ def describe(plan: WorkPlan, options: ConvertOptions, expected: int | None) -> d
     encoder = find_encoder(options.encode)
     crf = encoder.crf if options.encode.crf is None else options.encode.crf
     quality = "lossless" if crf is None else f"quality {crf}, preset {options.encode.preset or encoder.preset}"
+    source_rate = _rate(source.rate, "varying rate")
     lines = {
-        "source": f"{source.size} {source.format.name}, {_colour(source.colour)}, {_rate(source.rate)}{count}{span}",
+        "source": f"{source.size} {source.format.name}, {_colour(source.colour)}, {source_rate}{count}{span}",
         "target": f"{plan.size} {plan.format.name}, {_rate(plan.rate)}{frames}",
         "restore": _chain(plan),
         "tiles": _tiles(plan, options.tile),
@@ -90,8 +86,8 @@ def make_plan(source: StreamInfo, options: ConvertOptions) -> WorkPlan:
     find_encoder(options.encode)
     size = options.to.apply(source.size, source.pixel_aspect, source.rotation)
     rate = options.fps.apply(source.rate)
-    require_size(options.encode, size)
     layout = output_format(source, size, options.encode)
+    require_size(options.encode, size, layout)
     motion = motion_model(options.vfi)
     chain = restoration_chain(options.sr, factor_between(source.size, size))
     return WorkPlan(
@@ -111,9 +107,9 @@ def output_colour(source: StreamInfo) -> Colour:
     return source.colour
 
 
-def _rate(rate: Fraction | None) -> str:
+def _rate(rate: Fraction | None, without: str = "source instants") -> str:
     if rate is None:
-        return "source instants"
+        return without
     return f"{rate} fps" if rate.denominator == 1 else f"{rate} ({float(rate):.3f}) fps"
 
 

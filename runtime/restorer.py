@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +38,7 @@ class Restorer:
     """Turns source pictures into restored ones. One thread at a time; buffers are kept between pictures.
 
     Args:
-        engines: Networks, run one after the other; none means plain resampling. Closed with this object.
+        engines: Networks, run one after the other; none means plain resampling. They belong to the caller.
         ops: Pixel kernels.
         output: What to make.
         tile: Side of a tile in source pixels, or None to choose it from memory.
@@ -59,25 +58,18 @@ class Restorer:
             EngineError: If a network fails or yields anything but finite numbers.
         """
         wanted = self._output
-        if not self._stages and (picture.size, picture.format) == (wanted.size, wanted.format):
-            return picture
+        if not self._stages and picture.size == wanted.size and picture.colour == wanted.colour:
+            if picture.format == wanted.format:
+                return picture
+            if (picture.format.kind, picture.format.chroma_shift) == (wanted.format.kind, wanted.format.chroma_shift):
+                self.runs += 1
+                return self._ops.requantize(picture, wanted.format)
         rgb = self._ops.to_rgb(picture)
         for stage in self._stages:
             rgb = stage.run(rgb)
         self.runs += 1
         neutral = picture.neutral_chroma and wanted.format.kind == "yuv"
         return self._ops.from_rgb(rgb, wanted.size, wanted.format, wanted.colour, neutral=neutral)
-
-    def close(self) -> None:
-        """Close the engines."""
-        for stage in self._stages:
-            stage.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
 
 class TiledNetwork:
@@ -141,11 +133,6 @@ class TiledNetwork:
         if not np.isfinite(result.sum()):
             raise EngineError(f"`{self._engine.spec.name}` produced numbers that are not finite", "try another backend")
         return result
-
-    def close(self) -> None:
-        """Close the engine and drop the buffers."""
-        self._engine.close()
-        self._result = self._tile_out = None
 
     def _run_blended(self, image: FloatImage, plan: TilePlan, result: FloatImage) -> None:
         result[:] = 0

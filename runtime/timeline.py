@@ -14,12 +14,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from fastrestore.frames import Frame, Picture
+from fastrestore.frames import EXACT_S, Frame, Picture
 from fastrestore.kernels.ops import Difference, Ops
-from fastrestore.runtime.cadence import Hold, retime
+from fastrestore.runtime.cadence import Beat, Hold, retime
 
-EXACT_S = Fraction(1, 1_000_000)
-"""An instant this close to a source frame is that frame itself."""
 LONGEST_HOLD_FRAMES = 4
 """A picture repeated more often than this is meant to stand still; each of its frames is kept as it is."""
 HELD_MEAN, HELD_PEAK_BLOCK = 0.5 / 255, 2.0 / 255
@@ -91,6 +89,7 @@ class Timeline:
         rate: Output frames a second, or None for the source's own instants.
         keep_holds: Treat repeated frames like any other.
         end: Seconds at which the output ends at the latest, or None.
+        near: An instant this close to a source frame is that frame itself, seconds; see `StreamInfo.near`.
     """
 
     def __init__(
@@ -101,7 +100,9 @@ class Timeline:
         *,
         keep_holds: bool = False,
         end: Fraction | None = None,
+        near: Fraction = EXACT_S,
     ) -> None:
+        self._near = near
         self._frames, self._ops, self._rate = frames, ops, rate
         self._keep_holds, self._end = keep_holds, end
         self.stats = TimelineStats()
@@ -159,13 +160,15 @@ class Timeline:
         origin = self.stats.first_pts
         assert origin is not None
         # An instant that all but reaches the right frame is that frame, hence the right interval's.
-        stop = math.ceil((until - EXACT_S - origin) * rate) if right is not None else math.ceil((until - origin) * rate)
+        stop = (
+            math.ceil((until - self._near - origin) * rate) if right is not None else math.ceil((until - origin) * rate)
+        )
         if right is not None and right.cut_before:
             right = None
         instants = []
         for k in range(index, max(index, stop)):
             pts = origin + k / rate
-            alone = right is None or pts - left.time <= EXACT_S
+            alone = right is None or pts - left.time <= self._near
             t = None if alone or right is None else float((pts - left.time) / (right.time - left.time))
             instants.append(Instant(k, pts, 1 / rate, t))
         return Interval(left, right if any(i.t is not None for i in instants) else None, tuple(instants))
@@ -198,7 +201,8 @@ def observe(frames: Iterable[Frame], ops: Ops) -> Iterator[Observed]:
         else:
             step = ops.difference(previous, luma)
             repeats = _is_repeat(step if shown is previous else ops.difference(shown, luma), recent)
-            cut = not repeats and _is_cut(step, recent)
+            # Right after a cut nothing is known of the new shot's motion yet: a busy shot must not be cut to pieces.
+            cut = not repeats and (index == 1 or bool(recent)) and _is_cut(step, recent)
             if cut:
                 recent.clear()
             elif not repeats:
@@ -234,11 +238,12 @@ def hold(observed: Iterable[Observed], stats: TimelineStats, *, keep: bool) -> I
 def _held(group: list[Observed], stats: TimelineStats) -> Iterator[Hold[Anchor]]:
     if group:
         stats.held_frames += len(group) - 1
-        yield Hold(_anchor(group[0]), group[0].frame.pts, len(group), moving=not group[0].cut_before)
+        beat = Beat(group[0].frame.pts, len(group), moving=not group[0].cut_before)
+        yield Hold(_anchor(group[0]), beat)
 
 
 def _standing(item: Observed) -> Hold[Anchor]:
-    return Hold(_anchor(item), item.frame.pts, 1, moving=False)
+    return Hold(_anchor(item), Beat(item.frame.pts, 1, moving=False))
 
 
 def _anchor(item: Observed) -> Anchor:

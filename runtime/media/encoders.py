@@ -40,6 +40,8 @@ class Encoder:
     """Whether its stream says how wide a pixel is, whatever the container says."""
     least_px: int = 2
     """Shortest side it can encode."""
+    odd_sizes: bool = True
+    """Whether a side whose chroma is halved may be odd."""
 
 
 _X26X_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
@@ -48,10 +50,12 @@ _NV = {"rc": "vbr"}
 
 ENCODERS: Mapping[str, Encoder] = MappingProxyType(
     {
-        "x264": Encoder("libx264", crf=18, preset="veryfast", presets=_X26X_PRESETS, hdr_option="x264-params"),
+        "x264": Encoder(
+            "libx264", crf=18, preset="veryfast", presets=_X26X_PRESETS, hdr_option="x264-params", odd_sizes=False
+        ),
         "x265": Encoder(
             "libx265", crf=20, preset="fast", presets=_X26X_PRESETS, hdr_option="x265-params",
-            options={"x265-params": "log-level=error"},
+            options={"x265-params": "log-level=none"}, odd_sizes=False,
             least_px=64,  # below, its lookahead writes beyond its buffers (x265 4.2 under valgrind: 48x32, 32x128)
         ),
         "svtav1": Encoder(
@@ -108,13 +112,20 @@ def require_installed(encoder: Encoder) -> None:
         raise EncodeError(f"this FFmpeg has no encoder {encoder.name}", "use `--codec x264`") from error
 
 
-def require_size(options: EncodeOptions, size: Size) -> None:
+def require_size(options: EncodeOptions, size: Size, layout: PixelFormat) -> None:
     """Check that an encoder can take pictures of a size.
 
     Raises:
-        UsageError: If they are too small.
+        UsageError: If they are too small, or odd where the encoder cannot halve the chroma.
     """
-    least = find_encoder(options).least_px
+    encoder = find_encoder(options)
+    across, down = (size.width % 2 and layout.chroma_shift[0], size.height % 2 and layout.chroma_shift[1])
+    if (across or down) and not encoder.odd_sizes:
+        raise UsageError(
+            f"{options.codec} cannot encode the odd size {size} in {layout.name}",
+            f"use `--to {size.width + size.width % 2}x{size.height + size.height % 2}`, or `--codec ffv1`",
+        )
+    least = encoder.least_px
     if min(size.width, size.height) < least:
         raise UsageError(
             f"{options.codec} cannot encode {size}: at least {least} pixels a side",

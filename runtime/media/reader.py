@@ -156,13 +156,16 @@ class VideoReader:
             duration = raw.duration * self._time_base if raw.duration else Fraction(0)
             yield Frame(pixels.picture_from_frame(raw, self._colour), pts, duration)
             count += 1
+        if self._container is None:
+            raise DecodeError(f"cannot read {self.path}: it was closed while being read", "keep it open")
         self._check_complete(count, pts)
 
     def _nothing_found(self) -> DecodeError:
         if self.start is None and self.end is None:
             return DecodeError(f"cannot read {self.path}: it holds no video frame", "try to play the file")
+        begin = float((self._stream.start_time or 0) * self._time_base)
         message = f"cannot read {self.path}: it holds no video frame in the chosen range"
-        return DecodeError(message, "check `--start` and `--end`")
+        return DecodeError(message, f"check `--start` and `--end`: the video's clock begins at {begin:.3f} s")
 
     @property
     def _time_base(self) -> Fraction:
@@ -170,8 +173,14 @@ class VideoReader:
 
     @property
     def _rate(self) -> Fraction | None:
-        rate = self._stream.average_rate or self._stream.guessed_rate
-        return rate if rate and rate > 0 else None
+        """Return the steady rate, or None: the average alone would call a varying rate steady."""
+        average, base = self._stream.average_rate, self._stream.base_rate
+        if not average or not base:
+            return average or self._stream.guessed_rate or None
+        # The base rate is the finest the timestamps show: a whole multiple of a steady one (twice it for fields).
+        ratio = base / average
+        steady = ratio > Fraction(9, 10) and abs(ratio - round(ratio)) <= Fraction(2, 100) * ratio
+        return average if steady else None
 
     def _choose_stream(self, container: InputContainer) -> VideoStream:
         videos = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]

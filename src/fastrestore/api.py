@@ -14,7 +14,6 @@ from fastrestore.errors import DecodeError, UsageError
 from fastrestore.frames import Frame, StreamInfo
 from fastrestore.runtime.job import Job, OnProgress, Source, open_stages
 from fastrestore.runtime.media.reader import VideoReader
-from fastrestore.runtime.pipeline import FramePipeline
 from fastrestore.runtime.plan import WorkPlan, make_plan
 from fastrestore.runtime.report import RunReport
 
@@ -96,11 +95,9 @@ class Pipeline:
         Raises:
             FastRestoreError: If a stage fails.
         """
-        opened, info = _opened(source)
-        plan = make_plan(info, self.options)
-        with open_stages(plan, self.options) as (stages, _):
-            pipeline = FramePipeline(stages, opened.frames, plan.rate, keep_holds=self.options.keep_holds)
-            yield from pipeline
+        job = plan_job(source, "", self.options)
+        with open_stages(job.plan, job.options) as (stages, _):
+            yield from job.pipeline(stages)
 
     def write(
         self,
@@ -196,7 +193,26 @@ def _opened(source: FrameSource) -> tuple[Source, StreamInfo]:
     rate = 1 / (second.pts - first.pts) if second is not None and second.pts > first.pts else None
     head = [first] if second is None else [first, second]
     info = StreamInfo(picture.size, picture.format, picture.colour, rate, time_base=_clock(rate))
-    return Source(chain(head, frames), first.pts), info
+    return Source(_checked(chain(head, frames), info), first.pts), info
+
+
+def _checked(frames: Iterable[Frame], info: StreamInfo) -> Iterator[Frame]:
+    """Yield frames that come from outside, as long as they are what a source may be."""
+    previous: Fraction | None = None
+    for frame in frames:
+        picture = frame.picture
+        if (picture.size, picture.format) != (info.size, info.format):
+            raise DecodeError(
+                f"the source changes from {info.size} {info.format.name} to {picture.size} {picture.format.name}",
+                "give frames of one size and layout",
+            )
+        if previous is not None and frame.pts <= previous:
+            raise DecodeError(
+                f"the source goes from {float(previous):.6f} s to {float(frame.pts):.6f} s",
+                "give frames with rising timestamps",
+            )
+        previous = frame.pts
+        yield frame
 
 
 def _clock(rate: Fraction | None) -> Fraction:

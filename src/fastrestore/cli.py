@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import signal
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from fastrestore.runtime.report import RunReport
 
 _STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+_IGNORED_SIGNALS = 4
+_signals = itertools.count(1)
 
 # Plain help: it fits a narrow terminal, and without rich it is there in half the time.
 app = typer.Typer(
@@ -81,11 +85,11 @@ def main() -> None:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    # Cleaning up takes no longer than a frame, and must not be stopped itself. Not SIG_IGN: Python reports a signal
-    # that is already on its way when its handler is taken away.
-    for other in _STOPPING_SIGNALS:
-        signal.signal(other, lambda *_: None)
-    raise _Stopped
+    # Cleaning up takes no longer than a frame, and must not be stopped itself by an impatient second signal. But if
+    # the first one was lost (Python drops what is raised in a finaliser), insisting must help.
+    count = next(_signals)
+    if count == 1 or count > _IGNORED_SIGNALS:
+        raise _Stopped
 
 
 def _usage_error(error: typer.TyperException) -> UsageError:

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from fastrestore.api import open_video
 from fastrestore.errors import DecodeError, EncodeError, UsageError
-from fastrestore.frames import Frame, Picture, StreamInfo
+from fastrestore.frames import Frame, Matrix, Picture, StreamInfo
 from fastrestore.geometry import Size, even
+from fastrestore.kernels.colour import luma_weights, samples_from_grey
 from fastrestore.kernels.ops import Ops, open_ops
 
 PEAK_DB = 100.0
@@ -202,8 +203,17 @@ def _halves(left: Picture, right: Picture) -> Picture:
 
 
 def _score(ops: Ops, left: Picture, right: Picture) -> tuple[float, float]:
-    planes = [np.asarray(ops.luma8(p) / np.float32(255), np.float32) for p in (left, right)]
+    planes = [_luma(ops, p) for p in (left, right)]
     return psnr(*planes), ssim(*planes)
+
+
+def _luma(ops: Ops, picture: Picture) -> NDArray[np.float32]:
+    """Return luma with black at 0 and white at 1, whatever depth and range it is stored in."""
+    if picture.format.kind == "rgb":
+        weights = np.array(luma_weights(Matrix.BT709), np.float32)
+        return np.asarray(np.tensordot(weights, ops.to_rgb(picture), 1), np.float32)
+    scale, offset = samples_from_grey(picture.colour, picture.format.bits)
+    return np.asarray((picture.planes[0] - np.float32(offset)) / np.float32(scale), np.float32)
 
 
 def _same_instants(left: Iterable[Frame], right: Iterable[Frame]) -> Iterator[tuple[Picture, Picture]]:

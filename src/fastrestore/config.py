@@ -14,6 +14,8 @@ from fastrestore.geometry import Size, fit_inside, scaled
 
 MAX_DIMENSION_PX = 16384
 """Largest width or height; beyond it no encoder here accepts a picture."""
+MOST_FPS = 1000
+"""Largest frame rate; Matroska's clock has no finer instants."""
 NAMED_BOXES = {
     "8k": Size(7680, 4320),
     "4k": Size(3840, 2160),
@@ -116,7 +118,7 @@ class RateTarget:
             value = _fraction(match[2])
             if match[1] and value and 1 <= value <= 100:
                 return cls(factor=value)
-            if not match[1] and value and 1 <= value <= 1000:
+            if not match[1] and value and 1 <= value <= MOST_FPS:
                 return cls(rate=_broadcast_rate(value))
         raise UsageError(f"frame rate `{text}` is not understood: wanted 1 to 1000", hint)
 
@@ -124,7 +126,7 @@ class RateTarget:
         """Return frames a second, or None for the source's own instants.
 
         Raises:
-            UsageError: If a factor is asked of a source without a steady rate.
+            UsageError: If a factor is asked of a source without a steady rate, or leads beyond 1 to 1000.
         """
         if self.factor is None:
             return self.rate
@@ -133,7 +135,12 @@ class RateTarget:
                 f"`--fps x{self.factor}` needs a source with a steady frame rate",
                 "give the rate itself, for example `--fps 60`",
             )
-        return source_rate * self.factor
+        rate = source_rate * self.factor
+        if not 1 <= rate <= MOST_FPS:
+            raise UsageError(
+                f"`--fps x{self.factor}` of {source_rate} is {rate}: wanted 1 to {MOST_FPS}", "use a smaller factor"
+            )
+        return rate
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ FastRestoreError            exit code 1
   EngineError               a backend or an engine that cannot run
     EngineIncompatibleError an engine that does not fit this machine, model or input
   DeviceError               a device that is missing or failed
-    OutOfDeviceMemoryError  the device has less memory than asked for
   MediaError                a file that cannot be read or written
     DecodeError
     EncodeError
@@ -67,23 +66,6 @@ class EngineIncompatibleError(EngineError):
 
 class DeviceError(FastRestoreError):
     """A device that is missing or failed."""
-
-
-class OutOfDeviceMemoryError(DeviceError):
-    """The device has less memory than asked for.
-
-    Args:
-        requested: Bytes asked for.
-        free: Bytes that were free.
-    """
-
-    def __init__(self, requested: int, free: int) -> None:
-        super().__init__(
-            f"out of device memory: {requested} bytes requested, {free} bytes free",
-            "use a smaller `--tile`",
-        )
-        self.requested = requested
-        self.free = free
 
 
 class MediaError(FastRestoreError):

@@ -20,6 +20,10 @@ FloatImage: TypeAlias = NDArray[np.float32]
 """Planar R'G'B', `(3, H, W)` float32, nominal range `[0, 1]`."""
 
 
+EXACT_S = Fraction(1, 1_000_000)
+"""Two instants this close, in seconds, are the same."""
+
+
 class Matrix(IntEnum):
     """Y'CbCr matrix; values as in ITU-T H.273 and FFmpeg's `AVColorSpace`."""
 
@@ -168,7 +172,7 @@ class StreamInfo:
     format: PixelFormat
     colour: Colour
     rate: Fraction | None = None
-    """Nominal frames a second, or None where the rate varies or is unknown."""
+    """Frames a second, or None where the rate varies or is unknown."""
     frame_count: int | None = None
     """Frames by the container's header, or None."""
     duration: Fraction | None = None
@@ -182,6 +186,16 @@ class StreamInfo:
     """The unit of the source's timestamps, in seconds."""
     hdr: Mapping[str, Any] = field(default_factory=dict)
     """Static HDR metadata: `mastering` (ten fractions) and `light_level` (two whole numbers), where present."""
+
+    @property
+    def near(self) -> Fraction:
+        """How close to a source frame's timestamp an instant must be to mean that frame, in seconds.
+
+        A microsecond; but where the container's clock cannot tell the film's own instants (Matroska's milliseconds
+        at 23.976 frames a second), half a tick of it, for by so much the timestamps are rounded.
+        """
+        rounded = self.rate is None or (1 / self.rate) % self.time_base != 0
+        return EXACT_S + (min(self.time_base, Fraction(1, 1000)) / 2 if rounded else 0)
 
     @property
     def shown_upright(self) -> Size:

@@ -186,6 +186,17 @@ def test_luma8(ops: Ops, name: str) -> None:
     assert np.abs(apart).max() <= 1
 
 
+@pytest.mark.parametrize("full_range", [False, True])
+@pytest.mark.parametrize(("name", "to"), [("yuv420p", "yuv420p10le"), ("yuv422p12le", "yuv422p"), ("gbrp", "gbrp16le")])
+def test_requantize(ops: Ops, name: str, to: str, full_range: bool) -> None:
+    picture = random_picture(Size(33, 21), FORMATS[name], Colour(full_range=full_range))
+    got = ops.requantize(picture, FORMATS[to])
+    assert_same_samples(got, REFERENCE.requantize(picture, FORMATS[to]), SAMPLE_TOLERANCE)
+    whole_steps = not full_range or FORMATS[to].bits == 16  # 255 divides 65535, but not 1023
+    if FORMATS[to].bits > picture.format.bits and whole_steps:
+        assert ops.requantize(got, picture.format).same_samples(picture), "more bits lose nothing"
+
+
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_disagreement(ops: Ops, size: Size) -> None:
     left, right = (random_picture(size, FORMATS["gray"], seed=s).planes[0] for s in (1, 2))

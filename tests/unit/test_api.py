@@ -93,3 +93,42 @@ def test_a_picture_too_small_for_the_encoder_is_refused_before_any_work(tmp_path
     with pytest.raises(UsageError, match="x265 cannot encode 64x48"):
         Pipeline().write(frames(), tmp_path / "out.mkv", encode=EncodeOptions("x265"))
     assert not list(tmp_path.iterdir())
+
+
+def test_frames_and_write_agree_on_a_range(tmp_path: Path) -> None:
+    Pipeline().write(frames(12), tmp_path / "clip.mp4", encode=QUICK)
+    pipeline, end = Pipeline(interpolate=Interpolate(fps=48)), Fraction(51, 100)
+    with open_video(tmp_path / "clip.mp4", end=end) as video:
+        yielded = len(list(pipeline.frames(video)))
+    with open_video(tmp_path / "clip.mp4", end=end) as video:
+        assert pipeline.write(video, tmp_path / "cut.mp4", encode=QUICK).output_frames == yielded
+
+
+@pytest.mark.parametrize("to", ["x1", "x2"])
+def test_frames_from_outside_are_checked(to: str) -> None:
+    pipeline = Pipeline(Restore(to=to, model="lanczos"), Interpolate(fps=24))
+    small = Picture((np.zeros((24, 32), np.uint8),), FORMATS["gray"])
+    with pytest.raises(DecodeError, match="changes from 64x48"):
+        list(pipeline.frames([*frames(), Frame(small, Fraction(1))]))
+    with pytest.raises(DecodeError, match="goes from"):
+        list(pipeline.frames([*frames(), frames()[2]]))
+
+
+def test_more_bits_leave_the_chroma_alone(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    planes = tuple(rng.integers(16, 235, shape).astype(np.uint8) for shape in ((48, 64), (24, 32), (24, 32)))
+    source = Frame(Picture(planes, FORMATS["yuv420p"]), Fraction(0), Fraction(1, 12))
+    Pipeline().write([source], tmp_path / "out.mkv", encode=EncodeOptions("ffv1", bit_depth=10))
+    with open_video(tmp_path / "out.mkv") as video:
+        stored = next(iter(video)).picture
+    for before, after in zip(planes, stored.planes, strict=True):
+        assert np.array_equal(before.astype(np.uint16) * 4, after)
+
+
+def test_an_odd_size_is_refused_before_any_work_where_the_codec_cannot_hold_it(tmp_path: Path) -> None:
+    planes = (np.zeros((49, 65), np.uint8), *(np.full((25, 33), 128, np.uint8) for _ in range(2)))
+    odd = [Frame(Picture(planes, FORMATS["yuv420p"]), Fraction(0), Fraction(1, 12))]
+    with pytest.raises(UsageError, match="odd size 65x49") as caught:
+        Pipeline().write(odd, tmp_path / "out.mkv", encode=QUICK)
+    assert "66x50" in caught.value.hint
+    assert Pipeline().write(odd, tmp_path / "out.mkv", encode=EncodeOptions("ffv1")).output_frames == 1

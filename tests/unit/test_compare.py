@@ -16,9 +16,12 @@ from numpy.typing import NDArray
 from tests.media_samples import Clip, Sound, write_clip
 
 from fastrestore import compare
+from fastrestore.api import Pipeline
+from fastrestore.config import EncodeOptions
 from fastrestore.errors import DecodeError, EncodeError, UsageError
-from fastrestore.frames import FORMATS, Frame, Picture
+from fastrestore.frames import FORMATS, Colour, Frame, Matrix, Picture
 from fastrestore.geometry import Size
+from fastrestore.kernels.ops import open_ops
 
 F32 = NDArray[np.float32]
 SIZE = Size(48, 32)
@@ -153,3 +156,16 @@ def test_side_by_side(tmp_path: Path) -> None:
     assert {frame.picture.size for frame in compare.side_by_side(left, right, shrink=2)} == {SIZE}
     luma = found[0].picture.planes[0]
     assert luma[:, 47:49].min() == 255
+
+
+def test_range_and_depth_do_not_count_as_difference(tmp_path: Path) -> None:
+    ramp = np.tile(np.linspace(0, 1, 64, dtype=np.float32), (3, 48, 1))
+    paths = []
+    for name, full_range in (("yuv444p10le", False), ("yuv444p10le", True)):
+        colour = Colour(Matrix.BT709, full_range)
+        picture = open_ops("cpu").from_rgb(ramp, Size(64, 48), FORMATS[name], colour)
+        paths.append(tmp_path / f"{full_range}.mkv")
+        Pipeline().write([Frame(picture, Fraction(0), Fraction(1, 10))], paths[-1], encode=EncodeOptions("ffv1"))
+    result = compare.compare(*paths)
+    assert result.psnr_y_db is not None
+    assert result.psnr_y_db > 60

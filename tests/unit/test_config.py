@@ -85,3 +85,8 @@ def test_parse_time(text: str, seconds: Fraction) -> None:
 def test_parse_time_refuses(text: str) -> None:
     with pytest.raises(UsageError):
         parse_time(text)
+
+
+def test_rate_factor_stays_within_the_limit() -> None:
+    with pytest.raises(UsageError, match="wanted 1 to 1000"):
+        RateTarget.parse("x50").apply(Fraction(24))

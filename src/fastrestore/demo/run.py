@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.resources import as_file, files
+from fractions import Fraction
+from importlib.resources import files
 from pathlib import Path
 
 from fastrestore import compare
@@ -39,7 +40,11 @@ class DemoResults:
 
 
 def run_demo(
-    folder: Path, on_progress: OnProgress | None = None, announce: Callable[[Job], None] | None = None
+    folder: Path,
+    on_progress: OnProgress | None = None,
+    announce: Callable[[Job], None] | None = None,
+    *,
+    end: Fraction | None = None,
 ) -> DemoResults:
     """Restore the embedded sample to 4K at 60 frames a second into a folder; earlier results are replaced.
 
@@ -47,6 +52,7 @@ def run_demo(
         folder: Made if it does not exist.
         on_progress: Called after every output frame.
         announce: Called with the job before it starts.
+        end: Seconds of the sample that are restored, or None for all.
 
     Raises:
         FastRestoreError: If anything fails.
@@ -57,7 +63,7 @@ def run_demo(
         original.write_bytes(files("fastrestore.demo").joinpath("sample.mp4").read_bytes())
     except OSError as error:
         raise EncodeError(f"cannot write {folder}: {error.strerror}", "choose another folder with `-o`") from error
-    with open_video(original) as video:
+    with open_video(original, end=end) as video:
         job = plan_job(video, restored, ConvertOptions(encode=_QUICK, overwrite=True))
         if announce is not None:
             announce(job)
@@ -73,9 +79,3 @@ def _side_by_side(original: Path, restored: Path, folder: Path) -> Path:
     frames = compare.side_by_side(original, restored, shrink=2)
     Pipeline().write(frames, target, encode=_QUICK, audio=original, overwrite=True)
     return target
-
-
-def sample_path() -> Path:
-    """Return where the embedded sample lies on disk."""
-    with as_file(files("fastrestore.demo").joinpath("sample.mp4")) as path:
-        return path

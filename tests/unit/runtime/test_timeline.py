@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastrestore.frames import FORMATS, Frame, Picture
+from fastrestore.frames import EXACT_S, FORMATS, Colour, Frame, Picture, StreamInfo
+from fastrestore.geometry import Size
 from fastrestore.kernels.ops import open_ops
-from fastrestore.runtime.timeline import EXACT_S, Instant, Interval, Timeline
+from fastrestore.runtime.timeline import Instant, Interval, Timeline
 
 OPS = open_ops("cpu")
 GREY = FORMATS["gray"]
@@ -191,3 +192,50 @@ def test_memory_is_bounded(speed_px: int) -> None:
 
     ahead = [read - interval.left.index for interval in Timeline(source(), OPS, Fraction(60))]
     assert max(ahead) <= 16
+
+
+def patterned(counts: list[int], seed: int = 0) -> list[Picture]:
+    """Return pictures that are each held for as many frames as `counts` says, over and over."""
+    pictures = moving(24, seed)
+    return [p for i, p in enumerate(pictures) for _ in range(counts[i % len(counts)])]
+
+
+@pytest.mark.parametrize(
+    "counts", [[2, 1], [1, 2], [1, 1, 1, 2], [2, 1, 1, 1], [1, 1, 2, 1], [3, 2], [2, 3], [1, 1, 1, 1, 2]]
+)
+def test_every_phase_of_a_pattern_is_evened_and_nothing_is_seen_before_it_is_there(counts: list[int]) -> None:
+    first_shot, second_shot = patterned(counts), patterned(counts[::-1], seed=9)
+    frames = film(first_shot + second_shot, Fraction(24))
+    cut = frames[len(first_shot)].pts
+    timeline = Timeline(frames, OPS, Fraction(60))
+    shown = [(v, i) for v in timeline for i in v.instants]
+    assert timeline.stats.cuts == 1
+    assert shown[0][1].t is None
+    assert shown[0][0].left.index == 0, "the film begins with its first frame, not between two"
+    for interval, instant in shown:
+        assert (interval.left.index >= len(first_shot)) == (instant.pts >= cut)
+    # Away from the ends of a shot, where a pattern cannot be seen to repeat, pictures lie at equal distances.
+    times = anchor_times(Timeline(film(first_shot, Fraction(24)), OPS, Fraction(60)))[3:18]
+    steps = {b - a for a, b in pairwise(times)}
+    assert steps == {Fraction(sum(counts), len(counts)) / 24}
+
+
+def test_a_busy_shot_is_not_cut_to_pieces() -> None:
+    wild = [scene(0, seed=100 + i) for i in range(12)]
+    timeline = Timeline(film(moving(6) + wild, Fraction(24)), OPS, Fraction(60))
+    list(timeline)
+    assert 1 <= timeline.stats.cuts <= 2
+
+
+def info(rate: Fraction | None, time_base: Fraction) -> StreamInfo:
+    return StreamInfo(Size(96, 64), GREY, Colour(), rate, time_base=time_base)
+
+
+def test_a_frame_rounded_by_its_container_is_still_itself() -> None:
+    """Matroska's milliseconds: at 23.976 frames a second no timestamp is exact, yet every one must be met."""
+    rate, tick = Fraction(24000, 1001), Fraction(1, 1000)
+    frames = [Frame(p, round(i / rate / tick) * tick, 1 / rate) for i, p in enumerate(moving(24))]
+    timeline = Timeline(frames, OPS, 2 * rate, near=info(rate, tick).near)
+    alone = [i.t is None for v in timeline for i in v.instants]
+    assert sum(alone) >= 24
+    assert info(Fraction(25), Fraction(1, 25)).near == EXACT_S, "a clock that tells the instants is believed"
