@@ -169,6 +169,22 @@ def plan_job(source: FrameSource, output: str | Path, options: ConvertOptions) -
     return Job(opened, Path(output), make_plan(info, options), options)
 
 
+def output_paths(inputs: list[Path], output: Path) -> list[tuple[Path, Path]]:
+    """Return each input with its output: the file given, or a Matroska file of its name in the folder given.
+
+    Raises:
+        UsageError: If several inputs have no folder to go to, or would get the same name.
+    """
+    if len(inputs) == 1 and not output.is_dir():
+        return [(inputs[0], output)]
+    if not output.is_dir():
+        raise UsageError(f"several inputs need a folder as output, and {output} is none", "make the folder first")
+    pairs = [(source, output / f"{source.stem}.mkv") for source in inputs]
+    if len({target for _, target in pairs}) < len(pairs):
+        raise UsageError("two inputs would get the same output name", "convert them one by one")
+    return pairs
+
+
 def parse_plan(plan: str | Plan) -> Plan:
     """Return the plan of that name.
 
@@ -228,6 +244,7 @@ __all__ = [
     "WorkPlan",
     "convert",
     "open_video",
+    "output_paths",
     "parse_plan",
     "parse_time",
     "plan_job",

@@ -166,7 +166,7 @@ def convert(
     report: Annotated[Optional[Path], typer.Option(help="Write what was done as JSON.", metavar="FILE.json")] = None,
 ) -> None:
     """Restore videos: larger, smoother, every track, every frame."""
-    from fastrestore.api import open_video, parse_plan, plan_job
+    from fastrestore.api import open_video, output_paths, parse_plan, plan_job
     from fastrestore.config import ConvertOptions, EncodeOptions, RateTarget, Target, parse_time
 
     options = ConvertOptions(
@@ -185,7 +185,7 @@ def convert(
         keep_holds=keep_holds,
         threads=threads,
     )
-    pairs = _outputs(inputs, output)
+    pairs = output_paths(inputs, output)
     _check(pairs, options, report)
     reports = []
     for source, target in pairs:
@@ -311,17 +311,6 @@ def _auto_int(text: str, option: str, allowed: tuple[int, ...] = ()) -> int | No
         return int(text)
     known = " or ".join(str(value) for value in allowed) if allowed else "a number of pixels"
     raise UsageError(f"`{option} {text}` is not understood", f"use `auto`, {known}")
-
-
-def _outputs(inputs: list[Path], output: Path) -> list[tuple[Path, Path]]:
-    if len(inputs) == 1 and not output.is_dir():
-        return [(inputs[0], output)]
-    if not output.is_dir():
-        raise UsageError(f"several inputs need a folder as output, and {output} is none", "make the folder first")
-    pairs = [(source, output / f"{source.stem}.mkv") for source in inputs]
-    if len({target for _, target in pairs}) < len(pairs):
-        raise UsageError("two inputs would get the same output name", "convert them one by one")
-    return pairs
 
 
 def _check(pairs: list[tuple[Path, Path]], options: ConvertOptions, report: Path | None) -> None:

@@ -7,15 +7,16 @@ from pathlib import Path
 import pytest
 
 from fastrestore import cli
+from fastrestore.api import output_paths
 from fastrestore.errors import UsageError
 
 
 def test_one_input_goes_to_the_file_named(tmp_path: Path) -> None:
-    assert cli._outputs([Path("a.mp4")], tmp_path / "b.mkv") == [(Path("a.mp4"), tmp_path / "b.mkv")]
+    assert output_paths([Path("a.mp4")], tmp_path / "b.mkv") == [(Path("a.mp4"), tmp_path / "b.mkv")]
 
 
 def test_inputs_go_into_a_folder_under_their_own_names(tmp_path: Path) -> None:
-    pairs = cli._outputs([Path("x/a.mp4"), Path("b.c.avi")], tmp_path)
+    pairs = output_paths([Path("x/a.mp4"), Path("b.c.avi")], tmp_path)
     assert [target for _, target in pairs] == [tmp_path / "a.mkv", tmp_path / "b.c.mkv"]
 
 
@@ -23,7 +24,7 @@ def test_inputs_go_into_a_folder_under_their_own_names(tmp_path: Path) -> None:
 def test_outputs_that_cannot_be(tmp_path: Path, inputs: list[str]) -> None:
     output = tmp_path / "none" if inputs[1].startswith("b") else tmp_path
     with pytest.raises(UsageError):
-        cli._outputs([Path(name) for name in inputs], output)
+        output_paths([Path(name) for name in inputs], output)
 
 
 def test_auto_or_a_number() -> None:
