@@ -14,6 +14,7 @@ from pathlib import Path
 
 from fastrestore.config import ConvertOptions
 from fastrestore.errors import EncodeError, UsageError
+from fastrestore.files import part_path
 from fastrestore.frames import Frame
 from fastrestore.kernels.ops import open_ops
 from fastrestore.models.catalog import motion_model
@@ -84,7 +85,7 @@ class Job:
         source, output = self.source, self.output
         check_output(output, self.options, source.reader.path if source.reader else None)
         started = time.perf_counter()
-        part = _part(output)
+        part = part_path(output)
         report = RunReport(str(source.reader.path) if source.reader else "frames", str(output), self.describe())
         with open_stages(self.plan, self.options) as (stages, choice):
             if choice is not None:
@@ -177,7 +178,7 @@ def check_output(output: Path, options: ConvertOptions, source: Path | None) -> 
             if path is not None and output.exists() and path.exists() and output.samefile(path):
                 raise UsageError(f"output {output} is the {kind} itself", "choose another name")
         _refuse_existing(output, options)
-        _part(output).exists()  # its name is longer still
+        part_path(output).exists()  # its name is longer still
     folder = output.parent
     if not folder.is_dir():
         raise EncodeError(f"cannot write {output}: there is no folder {folder}", "make it first")
@@ -205,11 +206,6 @@ def expected_frames(plan: WorkPlan, options: ConvertOptions, first_pts: Fraction
         return math.ceil(length * plan.rate)
     whole = options.start is None and options.end is None
     return plan.source.frame_count if whole else None
-
-
-def _part(output: Path) -> Path:
-    """Return the name under which an output is written until it is complete."""
-    return output.with_name(output.name + ".part")
 
 
 def _refuse_existing(output: Path, options: ConvertOptions) -> None:

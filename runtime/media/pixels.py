@@ -9,12 +9,13 @@ from typing import Any
 
 import av
 import numpy as np
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from fastrestore.errors import DecodeError
 from fastrestore.frames import FORMATS, Colour, Matrix, Picture, PixelFormat, Siting
 
-_FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+_LIMITED_RANGE, _FULL_RANGE = 1, 2  # AVCOL_RANGE_MPEG, AVCOL_RANGE_JPEG
 _HIGHEST_SD_LINES = 576
 _SIDE_MASTERING, _SIDE_LIGHT, _SIDE_MATRIX = "MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DISPLAYMATRIX"
 _CENTRED_CODECS = {"mpeg1video", "mjpeg"}
@@ -78,11 +79,15 @@ def frame_from_picture(picture: Picture) -> VideoFrame:
         samples = np.frombuffer(memoryview(plane), picture.format.dtype)
         pitch = plane.line_size // samples.itemsize
         samples[: pitch * plane.height].reshape(plane.height, pitch)[:, : plane.width] = source
-    colour = picture.colour
-    frame.colorspace = int(colour.matrix)
-    frame.color_range = _FULL_RANGE if colour.full_range else 1
-    frame.color_primaries, frame.color_trc = colour.primaries, colour.transfer
+    tag(frame, picture.colour)
     return frame
+
+
+def tag(target: VideoFrame | VideoCodecContext, colour: Colour) -> None:
+    """Set the colour tags of a frame or of an encoder."""
+    target.colorspace = int(colour.matrix)
+    target.color_range = _FULL_RANGE if colour.full_range else _LIMITED_RANGE
+    target.color_primaries, target.color_trc = colour.primaries, colour.transfer
 
 
 def colour_of(frame: VideoFrame, codec: str) -> Colour:

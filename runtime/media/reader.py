@@ -18,6 +18,7 @@ from fastrestore.errors import DecodeError, UsageError
 from fastrestore.frames import Frame, StreamInfo
 from fastrestore.geometry import Size
 from fastrestore.runtime.media import pixels
+from fastrestore.runtime.media.tags import is_cover
 from fastrestore.runtime.media.timestamps import repair
 from fastrestore.runtime.media.translate import no_video, reading
 from fastrestore.runtime.media.truncation import missing_bytes
@@ -183,7 +184,7 @@ class VideoReader:
         return average if steady else None
 
     def _choose_stream(self, container: InputContainer) -> VideoStream:
-        videos = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+        videos = [s for s in container.streams.video if not is_cover(s)]
         if not videos:
             raise no_video(self.path, sorted({s.type for s in container.streams}))
         best = container.streams.best("video")

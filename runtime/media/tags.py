@@ -1,4 +1,4 @@
-"""Tags of files and streams: which are carried over, and which a container would lose."""
+"""Tags of files and streams: what they mean, which are carried over, and which a container would lose."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 import av
-from av.stream import Stream
+from av.stream import Disposition, Stream
 
 from fastrestore.runtime.media.containers import OutputContainerKind
 
@@ -18,6 +18,11 @@ _TRACK_TAGS = {"title", "language", "handler_name", "timecode", "creation_time",
 """What a track of an MP4 or QuickTime file holds; rotation is held by the display matrix."""
 _HANDLER_NAMES = {"VideoHandler", "SoundHandler", "SubtitleHandler", "DataHandler"}
 """Names that FFmpeg gives to tracks without one."""
+
+
+def is_cover(stream: Stream) -> bool:
+    """Whether a stream is a single picture that stands for the file."""
+    return bool(stream.disposition & Disposition.attached_pic)
 
 
 def container_tags(tags: Mapping[str, str]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
 
 from fastrestore.runtime.media.containers import OutputContainerKind, can_hold
-from fastrestore.runtime.media.tags import container_tags, lost_stream_tags, lost_tags, stream_tags
+from fastrestore.runtime.media.tags import container_tags, is_cover, lost_stream_tags, lost_tags, stream_tags
 from fastrestore.runtime.media.translate import reading
 
 if TYPE_CHECKING:  # only PyAV's stubs have the name
@@ -137,7 +137,7 @@ class TrackCopier:
     def _add(self, output: OutputContainer, stream: Stream) -> None:
         assert self._kind is not None
         tags = self.stream_tags(stream.index)
-        if stream.disposition & Disposition.attached_pic and self._kind.attachments:
+        if is_cover(stream) and self._kind.attachments:
             name = tags.pop("filename", "cover.png" if "png" in _label(stream) else "cover.jpg")
             mime = tags.pop("mimetype", "image/png" if name.endswith("png") else "image/jpeg")
             output.add_attachment(name, mime, self._cover(stream.index))
@@ -212,7 +212,7 @@ class TrackCopier:
 
     def _wanted(self, packet: Packet[Stream]) -> bool:
         source = self._container.streams[packet.stream_index]
-        if _is_cover(source):
+        if is_cover(source):
             return True
         if packet.pts is None and packet.dts is None:
             return False
@@ -242,13 +242,13 @@ class TrackCopier:
         return Fraction(stamp or 0) * packet.time_base
 
     def _output_time(self, packet: Packet[Stream]) -> Fraction:
-        if _is_cover(self._container.streams[packet.stream_index]):
+        if is_cover(self._container.streams[packet.stream_index]):
             return Fraction(0)
         return self._source_time(packet) - (self._start or 0)
 
     def _write(self, output: OutputContainer, packet: Packet[Stream]) -> None:
         source, target = self._container.streams[packet.stream_index], self._targets[packet.stream_index]
-        if _is_cover(source):
+        if is_cover(source):
             packet.pts = packet.dts = 0
         elif self._start is not None:
             shift = round(self._start / packet.time_base)
@@ -287,10 +287,6 @@ def is_chapter_text(stream: Stream) -> bool:
 def is_made_by_muxer(stream: Stream) -> bool:
     """Whether a muxer adds such a track of its own accord, for chapters or a timecode."""
     return is_chapter_text(stream) or (stream.type == "data" and "timecode" in stream.metadata)
-
-
-def _is_cover(stream: Stream) -> bool:
-    return bool(stream.disposition & Disposition.attached_pic)
 
 
 def _label(stream: Stream) -> str:

@@ -183,12 +183,9 @@ class VideoWriter:
         context.time_base = track.time_base
         stream.time_base = track.time_base
         context.sample_aspect_ratio = track.source.pixel_aspect
-        colour = track.colour
-        context.colorspace = int(colour.matrix)
-        context.color_range = 2 if colour.full_range else 1
-        context.color_primaries, context.color_trc = colour.primaries, colour.transfer
+        pixels.tag(context, track.colour)
         context.options["chroma_sample_location"] = {"LEFT": "left", "CENTER": "center", "TOP_LEFT": "topleft"}[
-            colour.siting.name
+            track.colour.siting.name
         ]
         if codec in ("libx265", "hevc_nvenc") and self._kind.negative_times:
             context.codec_tag = "hvc1"  # what players on Apple systems ask for
@@ -219,13 +216,13 @@ class VideoWriter:
         try:
             self._stream.codec_context.open()
         except av.error.FFmpegError as error:
-            hint = (
-                "it needs an NVIDIA card with an encoder; use `--codec x264`" if "nvenc" in self._options.codec else ""
-            )
+            hint = "use a smaller `--to` or another `--codec`"
+            if "nvenc" in self._options.codec:
+                hint = "it needs an NVIDIA card with an encoder; use `--codec x264`"
             size, layout = self._track.size, self._track.format.name
             raise EncodeError(
                 f"encoder {self._options.codec} does not start for {size} {layout}: {error.strerror}",
-                hint or "use a smaller `--to` or another `--codec`",
+                hint,
             ) from error
 
     def _mux(self, packets: list[Packet[VideoStream]]) -> None:

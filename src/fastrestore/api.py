@@ -9,12 +9,12 @@ from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
 
-from fastrestore.config import ConvertOptions, EncodeOptions, Plan, RateTarget, Target, parse_time
+from fastrestore.config import ConvertOptions, EncodeOptions, Plan, RateTarget, Target
 from fastrestore.errors import DecodeError, UsageError
 from fastrestore.frames import Frame, StreamInfo
 from fastrestore.runtime.job import Job, OnProgress, Source, open_stages
 from fastrestore.runtime.media.reader import VideoReader
-from fastrestore.runtime.plan import WorkPlan, make_plan
+from fastrestore.runtime.plan import make_plan
 from fastrestore.runtime.report import RunReport
 
 FrameSource: TypeAlias = VideoReader | Iterable[Frame]
@@ -234,18 +234,3 @@ def _checked(frames: Iterable[Frame], info: StreamInfo) -> Iterator[Frame]:
 def _clock(rate: Fraction | None) -> Fraction:
     """Return a unit of time for frames that come without one: fine enough for any sensible source."""
     return Fraction(1, 90000) if rate is None else 1 / (rate * 1000)
-
-
-__all__ = [
-    "FrameSource",
-    "Interpolate",
-    "Pipeline",
-    "Restore",
-    "WorkPlan",
-    "convert",
-    "open_video",
-    "output_paths",
-    "parse_plan",
-    "parse_time",
-    "plan_job",
-]

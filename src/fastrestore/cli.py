@@ -374,7 +374,7 @@ def _print_summary(report: RunReport) -> None:
 
 
 def _write_reports(path: Path, inputs: int, reports: list[RunReport]) -> None:
-    from fastrestore.compare import write_whole
+    from fastrestore.files import write_whole
 
     whole = [json.loads(report.to_json()) for report in reports]
     write_whole(path, json.dumps(whole[0] if inputs == 1 else whole, indent=2) + "\n")

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from fastrestore.api import open_video
 from fastrestore.errors import DecodeError, EncodeError, UsageError
+from fastrestore.files import write_whole
 from fastrestore.frames import Frame, Matrix, Picture, StreamInfo
 from fastrestore.geometry import Size, even
 from fastrestore.kernels.colour import luma_weights, samples_from_grey
@@ -30,6 +31,8 @@ PAGE_FRAMES = 6
 JPEG_QUALITY = 90
 PAGE_SUFFIXES = (".html", ".htm")
 _LOOK_BACK_S = (1, 10)
+_SAME_S = Fraction(1, 1000)
+"""Instants this close are the same: the coarsest clock of a container, in seconds."""
 _SSIM_WINDOW, _SSIM_SIGMA = (11, 11), 1.5
 
 
@@ -140,26 +143,6 @@ def check_page(page: Path) -> None:
         raise EncodeError(f"cannot write {page}: it needs a file name in a folder that exists", "make the folder first")
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file: complete under its name, or not there at all.
-
-    Raises:
-        EncodeError: If it cannot be written.
-    """
-    part = path.with_name(path.name + ".part")
-    try:
-        try:
-            part.write_text(text, encoding="utf-8", errors="backslashreplace")  # names need not be text
-            part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise EncodeError(
-            f"cannot write {path}: {error.strerror}", "choose another file, or free some space"
-        ) from error
-
-
 def side_by_side(left: Path, right: Path, *, shrink: int = 1) -> Iterator[Frame]:
     """Yield frames with the left video on the left half and the right one on the right half.
 
@@ -217,16 +200,15 @@ def _luma(ops: Ops, picture: Picture) -> NDArray[np.float32]:
 
 
 def _same_instants(left: Iterable[Frame], right: Iterable[Frame]) -> Iterator[tuple[Picture, Picture]]:
-    """Yield pairs whose timestamps agree to a millisecond, the coarsest clock of a container."""
-    tolerance = Fraction(1, 1000)
+    """Yield pairs whose timestamps agree."""
     others = iter(right)
     other = next(others, None)
     for frame in left:
-        while other is not None and other.pts < frame.pts - tolerance:
+        while other is not None and other.pts < frame.pts - _SAME_S:
             other = next(others, None)
         if other is None:
             return
-        if abs(other.pts - frame.pts) <= tolerance:
+        if abs(other.pts - frame.pts) <= _SAME_S:
             yield frame.picture, other.picture
 
 
@@ -235,7 +217,7 @@ def _on_screen(left: Iterable[Frame], right: Iterable[Frame]) -> Iterator[tuple[
     old = next(olds, None)
     following = next(olds, None)
     for new in right:
-        while following is not None and following.pts <= new.pts + Fraction(1, 1000):
+        while following is not None and following.pts <= new.pts + _SAME_S:
             old, following = following, next(olds, None)
         if old is not None:
             yield old, new

@@ -19,6 +19,7 @@ from fastrestore import compare
 from fastrestore.api import Pipeline
 from fastrestore.config import EncodeOptions
 from fastrestore.errors import DecodeError, EncodeError, UsageError
+from fastrestore.files import write_whole
 from fastrestore.frames import FORMATS, Colour, Frame, Matrix, Picture
 from fastrestore.geometry import Size
 from fastrestore.kernels.ops import open_ops
@@ -138,11 +139,11 @@ def test_a_text_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.M
         raise OSError(28, "No space left on device")
 
     path = tmp_path / "report.json"
-    compare.write_whole(path, "old \udcff")
+    write_whole(path, "old \udcff")
     assert path.read_text() == "old \\udcff"
     monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(EncodeError, match=r"cannot write .*report\.json: No space left"):
-        compare.write_whole(path, "new")
+        write_whole(path, "new")
     assert [file.name for file in tmp_path.iterdir()] == ["report.json"]
     assert path.read_text() == "old \\udcff"
 

@@ -27,16 +27,6 @@ def vertical(top: float, bottom: float, y0: float, y1: float) -> Paint:
     return paint
 
 
-def sideways(left: float, right: float, x0: float, x1: float) -> Paint:
-    """Return a tone running from ``left`` at ``x0`` to ``right`` at ``x1``."""
-
-    def paint(x: Grey, y: Grey, pixel: float) -> Grey:
-        share = np.clip((x - np.float32(x0)) / np.float32(x1 - x0), 0, 1)
-        return np.asarray(left + (right - left) * share + y * 0, np.float32)
-
-    return paint
-
-
 def barrel(dark: float, light: float, y0: float, y1: float) -> Paint:
     """Return the shading of a lying cylinder lit from above: bright at a quarter of its height, dark below."""
 
