@@ -28,6 +28,24 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True)
+class Tensor:
+    """One input or output of a network."""
+
+    name: str
+    channels: int
+    scale: int = 1
+    """Its pixels per pixel of the input picture along a side; 0 for one value a picture, `(N, channels, 1, 1)`."""
+    half: bool = True
+    """Whether it is float16 in the fp16 file; what counts pixels (flow, time) stays float32 there."""
+
+    def shape(self, batch: int, height: int, width: int) -> tuple[int, int, int, int]:
+        """Return its shape for `batch` input pictures of `height` x `width`."""
+        if self.scale == 0:
+            return batch, self.channels, 1, 1
+        return batch, self.channels, height * self.scale, width * self.scale
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
     """One row of the catalogue."""
 
@@ -49,29 +67,45 @@ class ModelSpec:
     """Sides of the input must be a multiple of this."""
     working_bytes_per_px: int = 0
     """Peak working memory of the network per input pixel, in bytes, in fp32."""
-    input_name: str = ""
-    """`(N, 3, H, W)` planar R'G'B', range `[0, 1]`."""
-    output_name: str = ""
-    """`(N, 3, H * scale, W * scale)` planar R'G'B', nominal range `[0, 1]`."""
+    inputs: tuple[Tensor, ...] = ()
+    """Pictures are planar R'G'B', `(N, 3, H, W)`, range `[0, 1]`. A restoration network takes one; a motion network
+    takes the left and the right one, and, if it finds the motion at any instant, `t` in (0, 1)."""
+    outputs: tuple[Tensor, ...] = ()
+    """A restoration network yields one picture, nominal range `[0, 1]`. A motion network yields flow in pixels of its
+    input: four channels (x, y to the left picture; x, y to the right) and a mask (share of the left picture, in
+    `[0, 1]`) where it takes `t`; else two channels, from the left picture to the right one."""
     artifacts: Mapping[str, Artifact] = field(default_factory=dict)
     """Files by precision: `fp32`, `fp16`."""
+    folder: Path | None = None
+    """Where its files are; None for the models that ship."""
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> ModelSpec:
+    def from_row(cls, row: Mapping[str, Any], folder: Path | None = None) -> ModelSpec:
         """Build a spec from one `[[model]]` table.
+
+        Args:
+            row: The table.
+            folder: Where its files are; None for the models that ship.
 
         Raises:
             ModelError: If a key is unknown or missing; a typo must not become a default.
         """
         fields = dict(row)
-        artifacts = {
-            precision: Artifact(Path(table["file"]), table["sha256"])
-            for precision, table in fields.pop("artifacts", {}).items()
-        }
         try:
-            return cls(**{**fields, "task": Task(fields["task"]), "artifacts": artifacts})
-        except (TypeError, ValueError, KeyError) as error:
+            artifacts = {
+                precision: Artifact(Path(table["file"]), table["sha256"])
+                for precision, table in fields.pop("artifacts", {}).items()
+            }
+            for key in ("inputs", "outputs"):
+                fields[key] = tuple(Tensor(**tensor) for tensor in fields.get(key, ()))
+            return cls(**{**fields, "task": Task(fields["task"]), "artifacts": artifacts, "folder": folder})
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise ModelError(f"catalogue row `{row.get('name', '?')}`: {error}", "correct the catalogue") from error
+
+    @property
+    def any_instant(self) -> bool:
+        """Whether a motion network takes `t` and finds the motion at that instant."""
+        return self.task is Task.MOTION and len(self.inputs) == 3
 
     def artifact(self, precision: str) -> Artifact:
         """Return the file for a precision.

@@ -18,15 +18,19 @@ def locate(spec: ModelSpec, precision: str = "fp32") -> Path:
         ModelError: If the file is missing or its sha256 is not the catalogue's.
     """
     artifact = spec.artifact(precision)
-    path = Path(str(files("fastrestore.models"))) / artifact.path
+    path = _root(spec) / artifact.path
     _check(path, artifact.sha256)
     return path
 
 
 def card(spec: ModelSpec) -> str:
     """Return a model's card as Markdown, or an empty string if it has none."""
-    path = Path(str(files("fastrestore.models"))) / spec.name / "card.md"
+    path = _root(spec) / spec.name / "card.md"
     return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def _root(spec: ModelSpec) -> Path:
+    return spec.folder or Path(str(files("fastrestore.models")))
 
 
 @lru_cache(maxsize=64)

@@ -11,7 +11,7 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrestore.errors import EngineError, UsageError
+from fastrestore.errors import EngineError, EngineIncompatibleError, UsageError
 from fastrestore.models.spec import ModelSpec
 
 
@@ -114,3 +114,28 @@ def load_backend(name: str) -> Backend:
     module, _, attribute = BACKENDS[name].partition(":")
     backend: Backend = getattr(import_module(module), attribute)()
     return backend
+
+
+def check_tensors(
+    spec: ModelSpec, inputs: Mapping[str, NDArray[np.float32]], out: Mapping[str, NDArray[np.float32]]
+) -> None:
+    """Check what an engine is given, before its addresses go to a library that would not.
+
+    Raises:
+        EngineIncompatibleError: If a name, dtype, layout or shape is not what the model has.
+    """
+    wanted = [tensor.name for tensor in spec.inputs], [tensor.name for tensor in spec.outputs]
+    if set(inputs) != set(wanted[0]) or set(out) != set(wanted[1]):
+        raise EngineIncompatibleError(f"{sorted(inputs)} -> {sorted(out)}", f"{wanted[0]} -> {wanted[1]}")
+    for array in (*inputs.values(), *out.values()):
+        if array.dtype != np.float32 or not array.flags.c_contiguous or array.ndim != 4:
+            raise EngineIncompatibleError(
+                f"{array.dtype} array of shape {array.shape}", "contiguous float32 `(N, C, H, W)`"
+            )
+    count, _, height, width = inputs[wanted[0][0]].shape
+    for tensor, arrays in [(t, inputs) for t in spec.inputs] + [(t, out) for t in spec.outputs]:
+        shape = tensor.shape(count, height, width)
+        if arrays[tensor.name].shape != shape:
+            raise EngineIncompatibleError(f"`{tensor.name}` of shape {arrays[tensor.name].shape}", f"{shape}")
+    if height % spec.multiple_px or width % spec.multiple_px:
+        raise EngineIncompatibleError(f"input of {width}x{height}", f"sides in multiples of {spec.multiple_px}")

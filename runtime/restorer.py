@@ -91,6 +91,7 @@ class TiledNetwork:
         budget_bytes: int | None = None,
     ) -> None:
         self._engine = engine
+        self._input, self._output = engine.spec.inputs[0].name, engine.spec.outputs[0].name
         self._tile = tile
         self._halo_px = engine.spec.halo_px if halo_px is None else halo_px
         self._budget_bytes = budget_bytes
@@ -123,8 +124,7 @@ class TiledNetwork:
         if plan.blended:
             self._run_blended(image, plan, result)
         elif len(plan) == 1 and not (height % self._engine.spec.multiple_px or width % self._engine.spec.multiple_px):
-            spec = self._engine.spec
-            self._engine.run({spec.input_name: np.ascontiguousarray(image)[None]}, {spec.output_name: result[None]})
+            self._engine.run({self._input: np.ascontiguousarray(image)[None]}, {self._output: result[None]})
         else:
             for tile in plan:
                 rows, columns = tile.keep.times(self.scale).slices
@@ -159,7 +159,7 @@ class TiledNetwork:
         shape = (1, 3, batch.shape[2] * spec.scale, batch.shape[3] * spec.scale)
         if self._tile_out is None or self._tile_out.shape != shape:
             self._tile_out = _allocate(shape)
-        self._engine.run({spec.input_name: batch}, {spec.output_name: self._tile_out})
+        self._engine.run({self._input: batch}, {self._output: self._tile_out})
         return self._tile_out
 
     def _result_for(self, size: Size) -> FloatImage:

@@ -15,6 +15,7 @@ from fastrestore.config import cpu_count
 from fastrestore.errors import EngineError, EngineIncompatibleError
 from fastrestore.models import store
 from fastrestore.models.spec import ModelSpec
+from fastrestore.runtime.engine import check_tensors
 
 
 class OnnxRuntimeCpu:
@@ -60,7 +61,7 @@ class OnnxRuntimeEngine:
         self._spec = spec
         self._session: Any = session
         names = {node.name for node in session.get_inputs()}, {node.name for node in session.get_outputs()}
-        wanted = {spec.input_name}, {spec.output_name}
+        wanted = {tensor.name for tensor in spec.inputs}, {tensor.name for tensor in spec.outputs}
         if names != wanted:
             raise EngineIncompatibleError(f"tensors {names}", f"{wanted}", "the catalogue and the file disagree")
 
@@ -73,7 +74,7 @@ class OnnxRuntimeEngine:
         """See `Engine.run`."""
         if self._session is None:
             raise EngineError(f"engine of `{self._spec.name}` is closed", "open it again")
-        self._check(inputs, out)
+        check_tensors(self._spec, inputs, out)
         binding = self._session.io_binding()
         for name, array in inputs.items():
             binding.bind_input(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
@@ -91,24 +92,6 @@ class OnnxRuntimeEngine:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-    def _check(self, inputs: Mapping[str, NDArray[Any]], out: Mapping[str, NDArray[Any]]) -> None:
-        spec = self._spec
-        if set(inputs) != {spec.input_name} or set(out) != {spec.output_name}:
-            raise EngineIncompatibleError(
-                f"{sorted(inputs)} -> {sorted(out)}", f"{[spec.input_name]} -> {[spec.output_name]}"
-            )
-        for array in (*inputs.values(), *out.values()):
-            if array.dtype != np.float32 or not array.flags.c_contiguous or array.ndim != 4:
-                raise EngineIncompatibleError(
-                    f"{array.dtype} array of shape {array.shape}", "contiguous float32 `(N, 3, H, W)`"
-                )
-        count, channels, height, width = inputs[spec.input_name].shape
-        wanted = (count, channels, height * spec.scale, width * spec.scale)
-        if out[spec.output_name].shape != wanted:
-            raise EngineIncompatibleError(f"output buffer of shape {out[spec.output_name].shape}", f"{wanted}")
-        if height % spec.multiple_px or width % spec.multiple_px:
-            raise EngineIncompatibleError(f"input of {width}x{height}", f"sides in multiples of {spec.multiple_px}")
 
 
 @contextmanager

@@ -89,20 +89,20 @@ def test_engine_refuses_what_does_not_fit(engine: Engine) -> None:
     batch = np.zeros((1, 3, 16, 16), np.float32)
     out = np.zeros((1, 3, 16 * spec.scale, 16 * spec.scale), np.float32)
     with pytest.raises(EngineIncompatibleError):
-        engine.run({"other": batch}, {spec.output_name: out})
+        engine.run({"other": batch}, {spec.outputs[0].name: out})
     with pytest.raises(EngineIncompatibleError):
-        engine.run({spec.input_name: batch.astype(np.float64)}, {spec.output_name: out})
+        engine.run({spec.inputs[0].name: batch.astype(np.float64)}, {spec.outputs[0].name: out})
     with pytest.raises(EngineIncompatibleError):
-        engine.run({spec.input_name: batch}, {spec.output_name: out[:, :, 1:]})
+        engine.run({spec.inputs[0].name: batch}, {spec.outputs[0].name: out[:, :, 1:]})
     with pytest.raises(EngineIncompatibleError):
-        engine.run({spec.input_name: batch[:, :, :, ::2]}, {spec.output_name: out})
+        engine.run({spec.inputs[0].name: batch[:, :, :, ::2]}, {spec.outputs[0].name: out})
 
 
 def test_engine_writes_every_element_of_the_callers_buffer(engine: Engine) -> None:
     spec = engine.spec
     out = np.full((2, 3, 20 * spec.scale, 24 * spec.scale), np.nan, np.float32)
     batch = np.stack([picture(24, 20), picture(24, 20)])
-    engine.run({spec.input_name: batch}, {spec.output_name: out})
+    engine.run({spec.inputs[0].name: batch}, {spec.outputs[0].name: out})
     assert np.isfinite(out).all()
     np.testing.assert_array_equal(out[0], out[1])
 

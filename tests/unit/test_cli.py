@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fastrestore import cli
 from fastrestore.api import output_paths
+from fastrestore.cli import options, shell
 from fastrestore.errors import UsageError
 
 
@@ -28,18 +28,18 @@ def test_outputs_that_cannot_be(tmp_path: Path, inputs: list[str]) -> None:
 
 
 def test_auto_or_a_number() -> None:
-    assert cli._auto_int("auto", "--tile") is None
-    assert cli._auto_int("64", "--tile") == 64
+    assert options.auto_int("auto", "--tile") is None
+    assert options.auto_int("64", "--tile") == 64
     for text in ("", "-1", "6.4", "1e3", "\N{SUPERSCRIPT TWO}", "\N{ARABIC-INDIC DIGIT TWO}"):
         with pytest.raises(UsageError, match="--tile"):
-            cli._auto_int(text, "--tile")
+            options.auto_int(text, "--tile")
     with pytest.raises(UsageError) as caught:
-        cli._auto_int("9", "--bit-depth", (8, 10))
+        options.auto_int("9", "--bit-depth", (8, 10))
     assert caught.value.hint == "use `auto`, 8 or 10"
 
 
 def test_an_error_is_one_line_and_a_hint(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
-        cli._fail(UsageError("a name with\na break in it", "rename it"))
+        shell._fail(UsageError("a name with\na break in it", "rename it"))
     assert stopped.value.code == 2
     assert capsys.readouterr() == ("", "error: a name with a break in it\nhint: rename it\n")

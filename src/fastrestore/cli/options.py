@@ -1,0 +1,59 @@
+"""What several commands share: the application itself, common options, how progress is shown."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fastrestore.errors import UsageError
+
+if TYPE_CHECKING:
+    from fastrestore.progress import Display
+
+# Plain help: it fits a narrow terminal, and without rich it is there in half the time.
+app = typer.Typer(
+    name="fastrestore",
+    help="Restores old film and low-resolution video to 4K at 60 frames a second.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+class ProgressKind(StrEnum):
+    """How progress is shown."""
+
+    AUTO = "auto"
+    BAR = "bar"
+    JSON = "json"
+    NONE = "none"
+
+
+Progress = Annotated[ProgressKind, typer.Option(help="auto, bar, json or none.", metavar="KIND")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def auto_int(text: str, option: str, allowed: tuple[int, ...] = ()) -> int | None:
+    """Parse `auto` or a number.
+
+    Raises:
+        UsageError: If it is neither, or not among those allowed.
+    """
+    if text == "auto":
+        return None
+    if text.isascii() and text.isdigit() and (not allowed or int(text) in allowed):
+        return int(text)
+    known = " or ".join(str(value) for value in allowed) if allowed else "a number of pixels"
+    raise UsageError(f"`{option} {text}` is not understood", f"use `auto`, {known}")
+
+
+def shown(kind: ProgressKind) -> Display:
+    """Return a way to show progress; use it in a `with` statement."""
+    from fastrestore import progress
+
+    if kind is ProgressKind.AUTO:
+        kind = ProgressKind.BAR if sys.stderr.isatty() else ProgressKind.NONE
+    return progress.DISPLAYS[kind.value]()
