@@ -14,18 +14,26 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeVar
 
 from fastrestore.config import Plan, cpu_count
-from fastrestore.frames import EXACT_S, Frame, Picture
+from fastrestore.frames import Frame, Picture
 from fastrestore.kernels.ops import Ops
 from fastrestore.runtime.motion import MotionEstimator, PairMotion
 from fastrestore.runtime.report import StageClock
 from fastrestore.runtime.restorer import Restorer
-from fastrestore.runtime.timeline import Anchor, Instant, Interval, Timeline, TimelineStats
+from fastrestore.runtime.timeline import (
+    Anchor,
+    Instant,
+    Interval,
+    Rules,
+    SegmentStart,
+    Timeline,
+    TimelineStats,
+)
 
 DECODE_AHEAD = 4
 """Intervals decoded before they are needed."""
@@ -47,13 +55,33 @@ class Stages:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """Where a segment of the output begins, and what was done before it."""
+
+    start: SegmentStart
+    restored: int
+    synthesized: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Prepared:
     """An interval whose pictures and motion are on their way."""
 
     interval: Interval
+    restored: int
+    """Pictures that were handed out to be restored before it."""
     left: Future[Picture] | None
     right: Future[Picture] | None
     motion: Future[PairMotion] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """An output frame whose picture is on its way."""
+
+    instant: Instant
+    picture: Future[Picture]
+    mark: Mark | None
 
 
 class FramePipeline:
@@ -63,9 +91,8 @@ class FramePipeline:
         stages: The parts.
         frames: The source.
         rate: Output frames a second, or None for the source's own instants.
-        keep_holds: See `Timeline`.
-        end: See `Timeline`.
-        near: See `Timeline`.
+        rules: See `Timeline`.
+        start: See `Timeline`.
     """
 
     def __init__(
@@ -73,13 +100,11 @@ class FramePipeline:
         stages: Stages,
         frames: Iterable[Frame],
         rate: Fraction | None,
-        *,
-        keep_holds: bool = False,
-        end: Fraction | None = None,
-        near: Fraction = EXACT_S,
+        rules: Rules | None = None,
+        start: SegmentStart | None = None,
     ) -> None:
         self._stages = stages
-        self._timeline = Timeline(frames, stages.ops, rate, keep_holds=keep_holds, end=end, near=near)
+        self._timeline = Timeline(frames, stages.ops, rate, rules, start)
         self._workers = min(cpu_count(), _MOST_WORKERS)
         self.clock = StageClock()
         self.clock.set_workers("synthesize", self._workers)
@@ -92,21 +117,27 @@ class FramePipeline:
         return self._timeline.stats
 
     def __iter__(self) -> Generator[Frame, None, None]:
-        """Yield finished frames; closing the iterator early stops all threads.
+        """Yield finished frames; see `marked`."""
+        with closing(self.marked()) as frames:
+            for frame, _ in frames:
+                yield frame
+
+    def marked(self) -> Generator[tuple[Frame, Mark | None], None, None]:
+        """Yield finished frames, those that begin a segment with its mark; closing it early stops all threads.
 
         Raises:
             FastRestoreError: Whatever a stage failed with, at the frame that needed it.
         """
         with ExitStack() as stack:
             work = _Work(self, self._stages, iter(self._timeline), stack, self._workers)
-            pending: deque[tuple[Instant, Future[Picture]]] = deque()
+            pending: deque[_Task] = deque()
             while True:
                 while len(pending) <= 2 * self._workers and (task := work.next_frame()) is not None:
                     pending.append(task)
                 if not pending:
                     return
-                instant, picture = pending.popleft()
-                yield Frame(picture.result(), instant.pts, instant.duration)
+                task = pending.popleft()
+                yield Frame(task.picture.result(), task.instant.pts, task.instant.duration), task.mark
 
 
 class _Work:
@@ -126,20 +157,25 @@ class _Work:
         self._latest: tuple[Picture | None, Future[Picture] | None] = (None, None)
         self._current: _Prepared | None = None
         self._instants: Iterator[Instant] = iter(())
+        self._mark: Mark | None = None
+        self._submitted = 0
         self._ended = False
 
-    def next_frame(self) -> tuple[Instant, Future[Picture]] | None:
-        """Return the next output instant and its picture to come, or None after the last."""
+    def next_frame(self) -> _Task | None:
+        """Return the next output frame, its picture to come, or None after the last."""
         while True:
             instant = next(self._instants, None)
             if instant is not None:
                 assert self._current is not None
-                return instant, self._picture(self._current, instant)
+                mark, self._mark = self._mark, None
+                return _Task(instant, self._picture(self._current, instant), mark)
             self._prepare_ahead()
             if not self._prepared:
                 return None
             self._current = self._prepared.popleft()
             self._instants = iter(self._current.interval.instants)
+            if (start := self._current.interval.start) is not None:
+                self._mark = Mark(start, self._current.restored, self._owner.synthesized)
 
     def _prepare_ahead(self) -> None:
         while not self._ended and len(self._prepared) < INTERVALS_AHEAD:
@@ -148,7 +184,7 @@ class _Work:
             interval = self._decoded.popleft().result()
             if interval is None:
                 self._ended = True
-            elif interval.instants:
+            else:
                 self._prepared.append(self._prepare(interval))
 
     def _pull(self) -> Interval | None:
@@ -156,25 +192,25 @@ class _Work:
             return next(self._intervals, None)
 
     def _prepare(self, interval: Interval) -> _Prepared:
-        left, right, plan = interval.left, interval.right, self._stages.plan
+        left, right, plan, before = interval.left, interval.right, self._stages.plan, self._submitted
         for index in [i for i in self._restored if i < left.index]:
             del self._restored[index]
         if plan is Plan.INTERPOLATE_FIRST:
             alone = any(i.t is None for i in interval.instants)
             left_done = self._restored_anchor(left) if alone else None
             motion = None if right is None else self._motion.submit(self._estimate, left.picture, right.picture)
-            return _Prepared(interval, left_done, None, motion)
+            return _Prepared(interval, before, left_done, None, motion)
         left_done = self._restored_anchor(left)
         if right is None:
-            return _Prepared(interval, left_done, None, None)
+            return _Prepared(interval, before, left_done, None, None)
         right_done = self._restored_anchor(right)
         if right_done is left_done:  # an exact repeat: there is no motion to find
-            return _Prepared(interval, left_done, None, None)
+            return _Prepared(interval, before, left_done, None, None)
         if plan is Plan.GUIDED:
             motion = self._motion.submit(self._estimate, left.picture, right.picture)
         else:
             motion = self._motion.submit(self._estimate_restored, left_done, right_done)
-        return _Prepared(interval, left_done, right_done, motion)
+        return _Prepared(interval, before, left_done, right_done, motion)
 
     def _restored_anchor(self, anchor: Anchor) -> Future[Picture]:
         """Every source frame is restored at most once, however many output frames need it; exact repeats not at all."""
@@ -183,6 +219,7 @@ class _Work:
         before, done = self._latest
         if before is None or done is None or not before.same_samples(anchor.picture):
             done = self._restore.submit(self._restore_picture, anchor.picture)
+            self._submitted += 1
             self._latest = anchor.picture, done
         self._restored[anchor.index] = done
         return done

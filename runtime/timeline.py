@@ -4,33 +4,25 @@ All arithmetic on time is rational. The work is a chain of small generators, eac
 source of any length and without a known frame count can be read once:
 
     frames -> observe (cuts, repeats) -> hold (anchors) -> retime (even motion) -> intervals (instants)
+
+From `hold` on the chain is made anew for every segment, so that a segment depends on its `SegmentStart` alone.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import chain
 
 from fastrestore.frames import EXACT_S, Frame, Picture
-from fastrestore.kernels.ops import Difference, Ops
+from fastrestore.kernels.ops import Ops
 from fastrestore.runtime.cadence import Beat, Hold, retime
+from fastrestore.runtime.observation import Observed, Observer, Opening, Spans
 
 LONGEST_HOLD_FRAMES = 4
 """A picture repeated more often than this is meant to stand still; each of its frames is kept as it is."""
-HELD_MEAN, HELD_PEAK_BLOCK = 0.5 / 255, 2.0 / 255
-"""A repeat differs by no more than this from the picture it repeats: what coding leaves of an exact copy."""
-HELD_SHARE = 0.2
-"""And by no more than this share of what the film's moving frames differ by."""
-CUT_CORRELATION = 0.55
-"""Two frames that correlate less than this may be different shots."""
-CUT_RATIO = 3.0
-"""At a cut the frames differ at least so many times as much as the frames before it did."""
-CUT_MEAN = 0.02
-"""And by at least this share of white: below it there is only noise."""
-_MEMORY = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +51,20 @@ class Instant:
 
 
 @dataclass(frozen=True, slots=True)
+class SegmentStart:
+    """Where a segment begins, and what stands fixed by then."""
+
+    opening: Opening
+    origin: Fraction
+    """Seconds of the film's first frame."""
+    instant: int = 0
+    """Number of its first output frame."""
+    cuts: int = 0
+    """Cuts up to and including its own beginning."""
+    held_frames: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Interval:
     """Two neighbouring source frames and the output instants from the left one up to the right one."""
 
@@ -66,6 +72,8 @@ class Interval:
     right: Anchor | None
     """None where nothing may be interpolated: before a cut, and after the last frame."""
     instants: tuple[Instant, ...]
+    start: SegmentStart | None = None
+    """Set where a segment of the output begins with this interval."""
 
 
 @dataclass
@@ -80,6 +88,20 @@ class TimelineStats:
     end: Fraction | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How the instants of a film are chosen."""
+
+    keep_holds: bool = False
+    """Treat repeated frames like any other."""
+    end: Fraction | None = None
+    """Seconds at which the output ends at the latest."""
+    near: Fraction = EXACT_S
+    """An instant this close to a source frame is that frame itself, seconds; see `StreamInfo.near`."""
+    spans: Spans = field(default_factory=Spans)
+    """How long segments are."""
+
+
 class Timeline:
     """The output instants of a source, in order. Iterate once.
 
@@ -87,9 +109,8 @@ class Timeline:
         frames: The source, timestamps rising.
         ops: Pixel kernels, for the statistics.
         rate: Output frames a second, or None for the source's own instants.
-        keep_holds: Treat repeated frames like any other.
-        end: Seconds at which the output ends at the latest, or None.
-        near: An instant this close to a source frame is that frame itself, seconds; see `StreamInfo.near`.
+        rules: How instants are chosen.
+        start: The segment that `frames` begin with; None for the first.
     """
 
     def __init__(
@@ -97,120 +118,141 @@ class Timeline:
         frames: Iterable[Frame],
         ops: Ops,
         rate: Fraction | None,
-        *,
-        keep_holds: bool = False,
-        end: Fraction | None = None,
-        near: Fraction = EXACT_S,
+        rules: Rules | None = None,
+        start: SegmentStart | None = None,
     ) -> None:
-        self._near = near
         self._frames, self._ops, self._rate = frames, ops, rate
-        self._keep_holds, self._end = keep_holds, end
+        self._rules, self._start = rules or Rules(), start
+        self._opening = start.opening if start else Opening()
         self.stats = TimelineStats()
+        if start is not None:
+            self.stats = TimelineStats(start.opening.index, start.cuts, start.held_frames, start.instant, start.origin)
 
     def __iter__(self) -> Iterator[Interval]:
         counted = self._count(self._frames)
         intervals = self._at_source_instants(counted) if self._rate is None else self._at_rate(counted, self._rate)
+        start: SegmentStart | None = None
         for interval in intervals:
+            start = interval.start or start
+            if not interval.instants:
+                continue  # two source frames between two instants; a segment begins with the next one that has any
             self.stats.output_frames += len(interval.instants)
-            yield interval
+            yield replace(interval, start=start)
+            start = None
 
     def _count(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         previous: Frame | None = None
         for frame in frames:
-            if previous is not None:
-                # The last frame's duration is only known from its own header, or from the one before it.
-                self.stats.end = frame.pts + (frame.duration or frame.pts - previous.pts)
-            else:
+            # The last frame's duration is only known from its own header, or from the one before it.
+            step = self._opening.step if previous is None else frame.pts - previous.pts
+            self.stats.end = frame.pts + (frame.duration or step or Fraction(1, 25))
+            if self.stats.first_pts is None:
                 self.stats.first_pts = frame.pts
-                self.stats.end = frame.pts + (frame.duration or Fraction(1, 25))
-            if self._end is not None:
-                self.stats.end = min(self.stats.end, self._end)
+            if self._rules.end is not None:
+                self.stats.end = min(self.stats.end, self._rules.end)
             self.stats.source_frames += 1
             previous = frame
             yield frame
 
+    def _segment(self, opening: Opening, instant: int) -> SegmentStart:
+        assert self.stats.first_pts is not None
+        return SegmentStart(opening, self.stats.first_pts, instant, self.stats.cuts, self.stats.held_frames)
+
     def _at_source_instants(self, frames: Iterator[Frame]) -> Iterator[Interval]:
         waiting: Frame | None = None
-        index = 0
-        for frame in frames:
+        start: SegmentStart | None = None
+        begun = Fraction(0)
+        for index, frame in enumerate(frames, self._opening.index):
             if waiting is not None:
-                yield _alone(index, waiting, frame.pts - waiting.pts)
-                index += 1
+                yield _alone(index - 1, waiting, frame.pts - waiting.pts, start)
+                start = None
+            if waiting is None:
+                begun, start = frame.pts, self._start or self._segment(self._opening, index)
+            elif frame.pts - begun >= self._rules.spans.most:
+                step = frame.pts - waiting.pts
+                begun, start = frame.pts, self._segment(Opening(index, frame.pts, frame.cut_before, step), index)
             waiting = frame
         if waiting is not None and self.stats.end is not None:
-            yield _alone(index, waiting, self.stats.end - waiting.pts)
+            yield _alone(self.stats.source_frames - 1, waiting, self.stats.end - waiting.pts, start)
 
     def _at_rate(self, frames: Iterator[Frame], rate: Fraction) -> Iterator[Interval]:
-        observed = observe(frames, self._ops)
-        anchors = retime(hold(observed, self.stats, keep=self._keep_holds))
-        left: Anchor | None = None
-        index = 0
-        for right in anchors:
-            self.stats.cuts += int(right.cut_before)
-            if left is not None:
-                interval = self._between(left, right, right.time, index, rate)
-                index += len(interval.instants)
-                yield interval
-            left = right
-        if left is not None and self.stats.end is not None:
-            yield self._between(left, None, self.stats.end, index, rate)
+        index = self.stats.output_frames
+        observer = Observer(self._ops, self._rules.spans, self._opening)
+        for own in _Segments(observer.observe(frames)):
+            start: SegmentStart | None = self._segment(own.opening, index)
+            left: Anchor | None = None
+            for right in self._anchors(own):
+                self.stats.cuts += int(right.cut_before and left is not None)
+                if left is not None:
+                    interval = self._between(left, right, right.time, index, rate)
+                    index += len(interval.instants)
+                    yield replace(interval, start=start)
+                    start = None
+                left = right
+            if own.next is None and left is not None and self.stats.end is not None:
+                yield replace(self._between(left, None, self.stats.end, index, rate), start=start)
+
+    def _anchors(self, own: _Segment) -> Iterator[Anchor]:
+        """Yield a segment's anchors, and last the first one of the segment after it: motion goes on to there."""
+        held = hold(own, self.stats, keep=self._rules.keep_holds)
+        for anchor in retime(chain(held, own.beyond())):
+            after = own.next
+            # The next segment knows nothing of this one's pattern: there its first picture keeps its own time.
+            yield anchor if after is None or anchor.index < after.index else replace(anchor, time=after.frame.pts)
 
     def _between(self, left: Anchor, right: Anchor | None, until: Fraction, index: int, rate: Fraction) -> Interval:
         """Return the interval whose instants are those of `t0 + k/rate` in `[left.time, until)`, from k = index on."""
         origin = self.stats.first_pts
         assert origin is not None
         # An instant that all but reaches the right frame is that frame, hence the right interval's.
-        stop = (
-            math.ceil((until - self._near - origin) * rate) if right is not None else math.ceil((until - origin) * rate)
-        )
+        beyond = until if right is None else until - self._rules.near
+        stop = math.ceil((beyond - origin) * rate)
         if right is not None and right.cut_before:
             right = None
         instants = []
         for k in range(index, max(index, stop)):
             pts = origin + k / rate
-            alone = right is None or pts - left.time <= self._near
+            alone = right is None or pts - left.time <= self._rules.near
             t = None if alone or right is None else float((pts - left.time) / (right.time - left.time))
             instants.append(Instant(k, pts, 1 / rate, t))
         return Interval(left, right if any(i.t is not None for i in instants) else None, tuple(instants))
 
 
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """A frame and how it follows the one before."""
+class _Segments:
+    """An observed source, segment by segment; each must be read to its end before the next."""
 
-    frame: Frame
-    index: int
-    cut_before: bool
-    repeats: bool
-    """Whether it repeats the last picture that was not a repeat itself."""
+    def __init__(self, observed: Iterator[Observed]) -> None:
+        self._observed = observed
+
+    def __iter__(self) -> Iterator[_Segment]:
+        first = next(self._observed, None)
+        while first is not None:
+            segment = _Segment(first, self._observed)
+            yield segment
+            first = segment.next
 
 
-def observe(frames: Iterable[Frame], ops: Ops) -> Iterator[Observed]:
-    """Find cuts and repeated pictures, from luma statistics that are blind to flicker.
+class _Segment:
+    """The frames of one segment; once they are read, `next` is the frame that opens the one after it."""
 
-    A frame that says `cut_before` itself is believed.
-    """
-    recent: deque[Difference] = deque(maxlen=_MEMORY)
-    previous = shown = None
-    for index, frame in enumerate(frames):
-        luma = ops.luma8(frame.picture)
-        if previous is None or shown is None:
-            cut = repeats = False
-        elif frame.cut_before:
-            cut, repeats = True, False
-        else:
-            step = ops.difference(previous, luma)
-            repeats = _is_repeat(step if shown is previous else ops.difference(shown, luma), recent)
-            # Right after a cut nothing is known of the new shot's motion yet: a busy shot must not be cut to pieces.
-            cut = not repeats and (index == 1 or bool(recent)) and _is_cut(step, recent)
-            if cut:
-                recent.clear()
-            elif not repeats:
-                recent.append(step)
-        previous = luma
-        if not repeats:
-            shown = luma
-        yield Observed(frame, index, cut, repeats)
+    def __init__(self, first: Observed, observed: Iterator[Observed]) -> None:
+        assert first.opening is not None
+        self.opening = first.opening
+        self.next: Observed | None = None
+        self._first, self._observed = first, observed
+
+    def __iter__(self) -> Iterator[Observed]:
+        yield self._first
+        for item in self._observed:
+            if item.opening is not None:
+                self.next = item
+                return
+            yield item
+
+    def beyond(self) -> Iterator[Hold[Anchor]]:
+        """Yield the frame after the last, if there is one; to be asked once the frames are read."""
+        if self.next is not None:
+            yield Hold(_anchor(self.next), Beat(self.next.frame.pts, 1, moving=not self.next.cut_before))
 
 
 def hold(observed: Iterable[Observed], stats: TimelineStats, *, keep: bool) -> Iterator[Hold[Anchor]]:
@@ -250,20 +292,6 @@ def _anchor(item: Observed) -> Anchor:
     return Anchor(item.index, item.frame.picture, item.frame.pts, item.cut_before)
 
 
-def _alone(index: int, frame: Frame, duration: Fraction) -> Interval:
+def _alone(index: int, frame: Frame, duration: Fraction, start: SegmentStart | None) -> Interval:
     anchor = Anchor(index, frame.picture, frame.pts, frame.cut_before)
-    return Interval(anchor, None, (Instant(index, frame.pts, duration, None),))
-
-
-def _is_repeat(difference: Difference, recent: Iterable[Difference]) -> bool:
-    if difference.mean > HELD_MEAN or difference.peak_block > HELD_PEAK_BLOCK:
-        return False
-    moving = sorted(d.mean for d in recent)
-    return not moving or difference.mean <= HELD_SHARE * moving[len(moving) // 2]
-
-
-def _is_cut(step: Difference, recent: Iterable[Difference]) -> bool:
-    if step.correlation >= CUT_CORRELATION or step.mean < CUT_MEAN:
-        return False
-    before = [1 - d.correlation for d in recent]
-    return not before or 1 - step.correlation >= CUT_RATIO * max(before)
+    return Interval(anchor, None, (Instant(index, frame.pts, duration, None),), start)

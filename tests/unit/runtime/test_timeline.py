@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 from fastrestore.frames import EXACT_S, FORMATS, Colour, Frame, Picture, StreamInfo
 from fastrestore.geometry import Size
 from fastrestore.kernels.ops import open_ops
-from fastrestore.runtime.timeline import Instant, Interval, Timeline
+from fastrestore.runtime.observation import Spans
+from fastrestore.runtime.timeline import Instant, Interval, Rules, Timeline
 
 OPS = open_ops("cpu")
 GREY = FORMATS["gray"]
@@ -158,7 +160,7 @@ def test_motion_of_a_pull_up_is_even_in_the_output() -> None:
 
 def test_held_frames_can_be_kept() -> None:
     frames = film([p for p in moving(6) for _ in range(2)], Fraction(24))
-    timeline = Timeline(frames, OPS, Fraction(48), keep_holds=True)
+    timeline = Timeline(frames, OPS, Fraction(48), Rules(keep_holds=True))
     assert len(anchor_times(timeline)) == 12
     assert timeline.stats.held_frames == 0
 
@@ -235,7 +237,69 @@ def test_a_frame_rounded_by_its_container_is_still_itself() -> None:
     """Matroska's milliseconds: at 23.976 frames a second no timestamp is exact, yet every one must be met."""
     rate, tick = Fraction(24000, 1001), Fraction(1, 1000)
     frames = [Frame(p, round(i / rate / tick) * tick, 1 / rate) for i, p in enumerate(moving(24))]
-    timeline = Timeline(frames, OPS, 2 * rate, near=info(rate, tick).near)
+    timeline = Timeline(frames, OPS, 2 * rate, Rules(near=info(rate, tick).near))
     alone = [i.t is None for v in timeline for i in v.instants]
     assert sum(alone) >= 24
     assert info(Fraction(25), Fraction(1, 25)).near == EXACT_S, "a clock that tells the instants is believed"
+
+
+shots = st.lists(
+    st.tuples(
+        st.integers(1, 14),
+        st.sampled_from([[1], [2], [1, 2], [3, 2], [1, 1, 1, 2], [9]]),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+def cut_film(plan: list[tuple[int, list[int], bool]], rate: Fraction) -> list[Frame]:
+    """Return shots of some pictures each, held by a repeating pattern, some busy and some smooth."""
+    pictures = []
+    for seed, (count, pattern, busy) in enumerate(plan):
+        for k in range(count):
+            picture = scene(40 * k if busy else 3 * k, seed)
+            pictures += [picture] * pattern[k % len(pattern)]
+    return film(pictures, rate)
+
+
+@settings(deadline=None, max_examples=60)
+@given(shots, rates, st.one_of(targets, st.none()), st.fractions(Fraction(1, 20), 1), st.booleans())
+def test_a_reading_that_begins_at_a_segment_goes_on_exactly(
+    plan: list[tuple[int, list[int], bool]], source: Fraction, target: Fraction | None, most: Fraction, keep: bool
+) -> None:
+    frames = cut_film(plan, source)
+    rules = Rules(keep_holds=keep, spans=Spans(most / 3, most))
+    whole = Timeline(frames, OPS, target, rules)
+    intervals = list(whole)
+    assert intervals[0].start is not None
+    for position, interval in enumerate(intervals):
+        if (start := interval.start) is None:
+            continue
+        again = Timeline(frames[start.opening.index :], OPS, target, rules, start)
+        # The first one's frames may lie before it: what it says of itself is in its start.
+        assert list(again) == intervals[position:]
+        assert again.stats == whole.stats
+
+
+@settings(deadline=None, max_examples=60)
+@given(shots, rates, targets, st.fractions(Fraction(1, 20), 1))
+def test_segments_change_neither_instants_nor_cuts(
+    plan: list[tuple[int, list[int], bool]], source: Fraction, target: Fraction, most: Fraction
+) -> None:
+    frames = cut_film(plan, source)
+    plain, divided = (Timeline(frames, OPS, target, Rules(spans=s)) for s in (Spans(), Spans(most / 3, most)))
+    assert [i for v in plain for i in (j.pts for j in v.instants)] == [i.pts for v in divided for i in v.instants]
+    assert (plain.stats.source_frames, plain.stats.cuts) == (divided.stats.source_frames, divided.stats.cuts)
+
+
+def test_segments_end_at_cuts_and_never_grow_long() -> None:
+    pictures = [p for seed in range(4) for p in moving(10, seed)] + moving(100, 9) + [scene(0, 5)] * 100
+    frames = film(pictures, Fraction(24))
+    frames = [replace(frame, cut_before=index in (10, 20, 30, 40, 140)) for index, frame in enumerate(frames)]
+    rules = Rules(spans=Spans(Fraction(1, 2), Fraction(1)))
+    starts = [v.start for v in Timeline(frames, OPS, Fraction(60), rules) if v.start]
+    # 10 frames are too short for a segment, 20 reach a cut; then a second each; a standing picture two seconds.
+    assert [start.opening.index for start in starts] == [0, 20, 40, 64, 88, 112, 136, 184, 232]
+    assert [start.opening.cut_before for start in starts[:4]] == [False, True, True, False]

@@ -1,0 +1,145 @@
+"""What is seen of the source as it passes: cuts, repeated pictures, and where its segments begin."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastrestore.frames import Frame
+from fastrestore.kernels.ops import Difference, Ops
+
+HELD_MEAN, HELD_PEAK_BLOCK = 0.5 / 255, 2.0 / 255
+"""A repeat differs by no more than this from the picture it repeats: what coding leaves of an exact copy."""
+HELD_SHARE = 0.2
+"""And by no more than this share of what the film's moving frames differ by."""
+CUT_CORRELATION = 0.55
+"""Two frames that correlate less than this may be different shots."""
+CUT_RATIO = 3.0
+"""At a cut the frames differ at least so many times as much as the frames before it did."""
+CUT_MEAN = 0.02
+"""And by at least this share of white: below it there is only noise."""
+_MEMORY = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """How long segments are, in seconds of the source."""
+
+    least: Fraction = Fraction(4)
+    """From here on a cut ends a segment."""
+    most: Fraction = Fraction(12)
+    """From here on the next picture that is no repeat ends it, cut or not; twice as long ends it in any case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Everything before a frame that what follows depends on: with it, a reading that begins there goes on exactly."""
+
+    index: int = 0
+    """Number of the frame in the source, from 0."""
+    pts: Fraction | None = None
+    """Seconds of the frame; None for the first frame of the source."""
+    cut_before: bool = False
+    step: Fraction | None = None
+    """Seconds since the frame before."""
+    recent: tuple[Difference, ...] = ()
+    """How the last moving frames differed, latest last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A frame and how it follows the one before."""
+
+    frame: Frame
+    index: int
+    cut_before: bool
+    repeats: bool
+    """Whether it repeats the last picture that was not a repeat itself."""
+    opening: Opening | None = None
+    """Set where a segment begins with this frame."""
+
+
+class Observer:
+    """Finds cuts and repeated pictures, from luma statistics that are blind to flicker; divides the source.
+
+    A frame that says `cut_before` itself is believed. What a segment contains depends on nothing but its opening and
+    its own frames, so that it comes out the same whether the source is read from its beginning or from there.
+
+    Args:
+        ops: Pixel kernels.
+        spans: How long segments are.
+        opening: Where the reading begins.
+    """
+
+    def __init__(self, ops: Ops, spans: Spans, opening: Opening) -> None:
+        self._ops, self._spans, self._opening = ops, spans, opening
+        self._recent: deque[Difference] = deque(opening.recent, maxlen=_MEMORY)
+
+    def observe(self, frames: Iterable[Frame]) -> Iterator[Observed]:
+        """Yield every frame with what is seen of it; the first one opens a segment."""
+        begun = previous_pts = None
+        previous: NDArray[np.uint8] | None = None
+        shown: NDArray[np.uint8] | None = None
+        for index, frame in enumerate(frames, self._opening.index):
+            luma = self._ops.luma8(frame.picture)
+            if begun is None or previous is None or shown is None or previous_pts is None:
+                cut, repeats, opening = self._opening.cut_before, False, self._opening
+            else:
+                cut, repeats = self._follows(frame, luma, previous, shown, first=index == 1)
+                opening = None
+                if self._ends(frame.pts - begun, cut=cut, repeats=repeats):
+                    step = frame.pts - previous_pts
+                    opening, repeats = Opening(index, frame.pts, cut, step, tuple(self._recent)), False
+            if opening is not None:
+                begun = frame.pts
+            previous, previous_pts = luma, frame.pts
+            if not repeats:
+                shown = luma
+            yield Observed(frame, index, cut, repeats, opening)
+
+    def _ends(self, length: Fraction, *, cut: bool, repeats: bool) -> bool:
+        """Whether a segment of this length ends before a frame."""
+        spans = self._spans
+        return (cut and length >= spans.least) or length >= (2 * spans.most if repeats else spans.most)
+
+    def _follows(
+        self,
+        frame: Frame,
+        luma: NDArray[np.uint8],
+        previous: NDArray[np.uint8],
+        shown: NDArray[np.uint8],
+        *,
+        first: bool,
+    ) -> tuple[bool, bool]:
+        """Return whether a frame begins a shot, and whether it repeats the picture shown."""
+        if frame.cut_before:
+            return True, False
+        recent = self._recent
+        step = self._ops.difference(previous, luma)
+        repeats = _is_repeat(step if shown is previous else self._ops.difference(shown, luma), recent)
+        # Right after a cut nothing is known of the new shot's motion yet: a busy shot must not be cut to pieces.
+        cut = not repeats and (first or bool(recent)) and _is_cut(step, recent)
+        if cut:
+            recent.clear()
+        elif not repeats:
+            recent.append(step)
+        return cut, repeats
+
+
+def _is_repeat(difference: Difference, recent: Iterable[Difference]) -> bool:
+    if difference.mean > HELD_MEAN or difference.peak_block > HELD_PEAK_BLOCK:
+        return False
+    moving = sorted(d.mean for d in recent)
+    return not moving or difference.mean <= HELD_SHARE * moving[len(moving) // 2]
+
+
+def _is_cut(step: Difference, recent: Iterable[Difference]) -> bool:
+    if step.correlation >= CUT_CORRELATION or step.mean < CUT_MEAN:
+        return False
+    before = [1 - d.correlation for d in recent]
+    return not before or 1 - step.correlation >= CUT_RATIO * max(before)
