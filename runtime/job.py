@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 
 from fastrestore.config import ConvertOptions
-from fastrestore.errors import EncodeError, UsageError
-from fastrestore.files import part_path
+from fastrestore.errors import EncodeError, JobError, UsageError
 from fastrestore.frames import Frame
-from fastrestore.kernels.ops import open_ops
-from fastrestore.models.catalog import motion_model
-from fastrestore.runtime.engine import BackendChoice, Engine, choose_backend
+from fastrestore.runtime.identity import header_for
+from fastrestore.runtime.joining import Film, check_company, join
+from fastrestore.runtime.journal import Finished, Record
 from fastrestore.runtime.media.containers import require_fit
 from fastrestore.runtime.media.encoders import find_encoder
 from fastrestore.runtime.media.reader import VideoReader
-from fastrestore.runtime.media.soundtrack import Soundtrack
-from fastrestore.runtime.media.tracks import TrackCopier
+from fastrestore.runtime.media.track import VideoTrack
 from fastrestore.runtime.media.translate import writing
-from fastrestore.runtime.media.verify import Promise, check_file
-from fastrestore.runtime.media.writer import VideoTrack, VideoWriter
-from fastrestore.runtime.motion import open_estimator
-from fastrestore.runtime.pipeline import FramePipeline, Stages
+from fastrestore.runtime.observation import Opening
+from fastrestore.runtime.pipeline import FramePipeline, Mark, Stages
 from fastrestore.runtime.plan import WorkPlan, describe
 from fastrestore.runtime.report import Progress, RunReport
-from fastrestore.runtime.restorer import Output, Restorer
+from fastrestore.runtime.resume import frames_from
+from fastrestore.runtime.segments import Passed, Recipe, SegmentMaker, segment_files, whole_segments
+from fastrestore.runtime.stages import open_stages
+from fastrestore.runtime.timeline import Rules
+from fastrestore.runtime.workfolder import WorkFolder, folder_for, sync_folder
 
 OnProgress = Callable[[Progress], None]
 
@@ -46,24 +45,6 @@ class Source:
     """The file whose other tracks go along, or None for frames that come from elsewhere."""
 
 
-@contextmanager
-def open_stages(plan: WorkPlan, options: ConvertOptions) -> Iterator[tuple[Stages, BackendChoice | None]]:
-    """Open engines and kernels for a plan; close them on the way out."""
-    ops = open_ops("cpu")
-    with ExitStack() as stack:
-        choice = choose_backend(options.backend) if plan.chain else None
-        engines: list[Engine] = []
-        if choice is not None:
-            opened: dict[str, Engine] = {}
-            for spec in plan.chain:
-                if spec.name not in opened:
-                    opened[spec.name] = stack.enter_context(choice.backend.open(spec, threads=options.threads))
-            engines = [opened[spec.name] for spec in plan.chain]
-        restorer = Restorer(engines, ops, Output(plan.size, plan.format, plan.colour), tile=options.tile)
-        estimator = open_estimator(plan.motion or motion_model("dis"), ops)
-        yield Stages(ops, restorer, estimator, plan.order), choice
-
-
 @dataclass(frozen=True, slots=True)
 class Job:
     """One conversion."""
@@ -74,46 +55,29 @@ class Job:
     options: ConvertOptions
 
     def run(self, on_progress: OnProgress | None = None) -> RunReport:
-        """Convert.
+        """Convert, or go on with what an interrupted run of the same job has left.
 
         Returns:
             What was done.
 
         Raises:
-            FastRestoreError: If anything fails; then there is no file under the output's name.
+            FastRestoreError: If anything fails; then there is no file under the output's name, and what was finished
+                waits in the work folder.
         """
         source, output = self.source, self.output
         check_output(output, self.options, source.reader.path if source.reader else None)
         started = time.perf_counter()
-        part = part_path(output)
-        report = RunReport(str(source.reader.path) if source.reader else "frames", str(output), self.describe())
-        with open_stages(self.plan, self.options) as (stages, choice):
-            if choice is not None:
-                report.backend, report.backend_reason = choice.backend.describe(), choice.reason
-            pipeline = self.pipeline(stages)
-            try:
-                self._write(part, pipeline, report, on_progress)
-                _name(part, output, self.options)
-            except BaseException:
-                with contextlib.suppress(OSError):  # the error that ended the run is the one to tell
-                    part.unlink(missing_ok=True)
-                raise
-            report.restored_frames = stages.restorer.runs
-        _fill(report, pipeline, source, output)
+        work = WorkFolder(output)
+        with work.held():
+            with self._kept_if_useful(work):
+                report = finished_report(work, output) or self._make(work, on_progress)
+            work.remove()
         report.wall_s = time.perf_counter() - started
         return report
 
     def pipeline(self, stages: Stages) -> FramePipeline:
-        """Return the pipeline over the source, not begun."""
-        plan, options = self.plan, self.options
-        return FramePipeline(
-            stages,
-            self.source.frames,
-            plan.rate,
-            keep_holds=options.keep_holds,
-            end=options.end,
-            near=plan.source.near,
-        )
+        """Return the pipeline over the whole source, not begun."""
+        return FramePipeline(stages, self.source.frames, self.plan.rate, self._rules)
 
     def describe(self) -> dict[str, str]:
         """Return the plan in words."""
@@ -121,46 +85,167 @@ class Job:
         lines = describe(self.plan, self.options, expected_frames(self.plan, self.options, self.source.first_pts))
         return {"file": f"{name} -> {self.output}", **lines}
 
-    def _write(self, part: Path, pipeline: FramePipeline, report: RunReport, on_progress: OnProgress | None) -> None:
-        shift = Fraction(0) if self.options.start is None else self.source.first_pts
-        begun, expected = time.perf_counter(), expected_frames(self.plan, self.options, self.source.first_pts)
+    @property
+    def _rules(self) -> Rules:
+        options = self.options
+        return Rules(options.keep_holds, options.end, self.plan.source.near, options.spans)
+
+    @contextmanager
+    def _kept_if_useful(self, work: WorkFolder) -> Iterator[None]:
+        """On a failure, keep the work folder only if a later run can go on with it."""
+        try:
+            yield
+        except BaseException:
+            record = work.journal.read() if self.source.reader is not None else None
+            if record is None or not record.done:
+                work.remove()
+            raise
+
+    def _make(self, work: WorkFolder, on_progress: OnProgress | None) -> RunReport:
+        source = self.source
+        report = RunReport(str(source.reader.path) if source.reader else "frames", str(self.output), self.describe())
+        film = Film(self.output, self._track, self.plan, self.options, self._shift, source.reader)
+        check_company(film)
+        with open_stages(self.plan, self.options) as (stages, choice):
+            if choice is not None:
+                report.backend, report.backend_reason = choice.backend.describe(), choice.reason
+            record = self._record(work, report.backend)
+            report.resumed_segments = len(record.done)
+            if not record.done or record.done[-1].next is not None:
+                self._make_segments(work, record, stages, report, on_progress)
+        totals = record.done[-1].totals
+        for name in _COUNTS:
+            setattr(report, name, totals.get(name, 0))
+        report.segments = len(record.done)
+        joined = join(work.joined, segment_files(work, record), film)
+        report.output_frames, report.copied_tracks = joined.frames, joined.tracks.copied
+        report.warnings += [f"left out: {text}" for text in joined.tracks.left_out]
+        report.output_bytes = work.joined.stat().st_size
+        self._name(work, report)
+        return report
+
+    def _record(self, work: WorkFolder, backend: str) -> Record:
+        """Return what an earlier run has left, as far as it is whole; else begin a record.
+
+        Raises:
+            JobError: If that run was another one.
+        """
+        reader = self.source.reader
+        header = header_for(self.plan, self.options, backend, reader.path if reader else None)
+        record = work.journal.read() if reader is not None and not self.options.restart else None
+        if record is None:
+            work.clear()
+            return work.journal.begin(header)
+        if differing := _differing(record.header.settings, header.settings):
+            raise JobError(
+                f"the unfinished work on {self.output} was begun with other settings ({differing})",
+                "use the same ones to go on, or add `--restart` to begin anew",
+            )
+        if record.header.source != header.source:
+            raise JobError(
+                f"{reader.path if reader else 'the source'} has changed since the work on {self.output} was begun",
+                "add `--restart` to begin anew",
+            )
+        whole = whole_segments(work, record)
+        if whole < len(record.done) or record.finished is not None:
+            work.journal.keep(record, whole)
+        return record
+
+    def _make_segments(
+        self, work: WorkFolder, record: Record, stages: Stages, report: RunReport, on_progress: OnProgress | None
+    ) -> None:
+        recipe = Recipe(self._track, self.options.encode, self._shift, self.options.verify)
+        earlier = sum(len(done.stamps) for done in record.done)
+        expected = expected_frames(self.plan, self.options, self.source.first_pts)
+        begun = time.perf_counter()
         with ExitStack() as stack:
-            writer = stack.enter_context(self._open_writer(part, shift))
-            first = last = None
-            for frame in stack.enter_context(contextlib.closing(iter(pipeline))):
-                with pipeline.clock.busy("encode"):
-                    writer.write(Frame(frame.picture, frame.pts - shift, frame.duration))
-                first, last = (frame.pts if first is None else first), frame.pts
+            start = record.done[-1].next if record.done else None
+            frames, reader = self.source.frames, self.source.reader
+            if start is not None and reader is not None:
+                sequential = record.done[-1].sequential
+                frames = stack.enter_context(frames_from(reader, self._reopened, start.opening, sequential=sequential))
+            pipeline = FramePipeline(stages, frames, self.plan.rate, self._rules, start)
+            maker = stack.enter_context(SegmentMaker(work, record, recipe, pipeline.clock))
+            tally = _Tally(pipeline, stages, record, reader, restores=self.plan.restores)
+            shown = 0
+
+            def on_frame() -> None:
+                nonlocal shown
+                shown += 1
                 if on_progress is not None:
                     elapsed = time.perf_counter() - begun
-                    on_progress(Progress(writer.frames, expected, elapsed, pipeline.clock.seconds()))
-            with pipeline.clock.busy("encode"):
-                writer.finish()
-        assert first is not None and last is not None
-        check_file(part, Promise(writer.frames, last - first, writer.track_count))
-        report.output_frames, report.copied_tracks = writer.frames, writer.tracks.copied
-        report.warnings += [f"left out: {text}" for text in writer.tracks.left_out]
+                    on_progress(Progress(earlier + shown, expected, elapsed, pipeline.clock.seconds(), earlier))
 
-    def _open_writer(self, part: Path, shift: Fraction) -> VideoWriter:
-        plan, reader, options = self.plan, self.source.reader, self.options
+            maker.make(stack.enter_context(closing(pipeline.marked())), tally.passed, on_frame)
+        report.busy_s = pipeline.clock.seconds()
+        if reader is not None:
+            report.warnings += _warnings(reader)
+
+    def _reopened(self, opening: Opening) -> VideoReader:
+        reader = self.source.reader
+        assert reader is not None
+        return VideoReader(reader.path, start=opening.pts, end=reader.end)
+
+    @property
+    def _shift(self) -> Fraction:
+        return Fraction(0) if self.options.start is None else self.source.first_pts
+
+    @property
+    def _track(self) -> VideoTrack:
+        plan, reader = self.plan, self.source.reader
         matrix = reader.display_matrix if reader else None
-        begin = self.source.first_pts - shift
-        track = VideoTrack(plan.size, plan.format, plan.colour, plan.source, plan.rate, begin, matrix)
-        with ExitStack() as opened:  # what is opened here belongs to the writer once that is made
-            copier = soundtrack = None
-            if reader is not None:
-                start = None if options.start is None else shift
-                keep_audio = options.audio is None
-                copier = TrackCopier(
-                    reader.path, reader.stream_index, keep_audio=keep_audio, start=start, end=options.end
-                )
-                opened.callback(copier.close)
-            if options.audio is not None:
-                soundtrack = Soundtrack(options.audio, begin, options.encode.audio_bit_rate)
-                opened.callback(soundtrack.close)
-            writer = VideoWriter(part, self.output, track, options.encode, copier, soundtrack)
-            opened.pop_all()
-        return writer
+        begin = self.source.first_pts - self._shift
+        return VideoTrack(plan.size, plan.format, plan.colour, plan.source, plan.rate, begin, matrix)
+
+    def _name(self, work: WorkFolder, report: RunReport) -> None:
+        """Give the finished file its name: its content is on the disk before the journal says so, and that before."""
+        _refuse_existing(self.output, self.options)  # it may have appeared since the run began
+        with writing(self.output):
+            with work.joined.open("rb+") as file:
+                os.fsync(file.fileno())
+            work.journal.append(Finished(report.output_bytes, asdict(report)))
+            work.joined.replace(self.output)
+        sync_folder(self.output.parent)
+
+
+class _Tally:
+    """Counts for the report, kept in the journal so that they are there after an interruption."""
+
+    def __init__(
+        self, pipeline: FramePipeline, stages: Stages, record: Record, reader: VideoReader | None, *, restores: bool
+    ) -> None:
+        self._pipeline, self._stages, self._reader, self._restores = pipeline, stages, reader, restores
+        before = record.done[-1].totals if record.done else {}
+        self._restored, self._synthesized = before.get("restored_frames", 0), before.get("synthesized_frames", 0)
+        self._was_sequential = bool(record.done and record.done[-1].sequential)
+
+    def passed(self, mark: Mark | None) -> Passed:
+        """Return what lies behind a mark, or behind the last frame."""
+        stats = self._pipeline.stats
+        if mark is None:
+            source, cuts, held = stats.source_frames, stats.cuts, stats.held_frames
+            restored, synthesized = self._stages.restorer.runs, self._pipeline.synthesized
+        else:
+            start = mark.start
+            source, cuts, held = start.opening.index, start.cuts, start.held_frames
+            restored, synthesized = mark.restored if self._restores else 0, mark.synthesized
+        totals = {
+            "source_frames": source,
+            "cuts": cuts,
+            "held_frames": held,
+            "restored_frames": self._restored + restored,
+            "synthesized_frames": self._synthesized + synthesized,
+        }
+        return Passed(None if mark is None else mark.start, source, self._sequential, totals)
+
+    @property
+    def _sequential(self) -> bool:
+        notes = self._reader.notes if self._reader else None
+        faulty = notes is not None and bool(notes.repaired_timestamps or notes.corrupt_frames)
+        return self._was_sequential or faulty
+
+
+_COUNTS = ("source_frames", "cuts", "held_frames", "restored_frames", "synthesized_frames")
 
 
 def check_output(output: Path, options: ConvertOptions, source: Path | None) -> None:
@@ -178,7 +263,7 @@ def check_output(output: Path, options: ConvertOptions, source: Path | None) -> 
             if path is not None and output.exists() and path.exists() and output.samefile(path):
                 raise UsageError(f"output {output} is the {kind} itself", "choose another name")
         _refuse_existing(output, options)
-        part_path(output).exists()  # its name is longer still
+        folder_for(output).exists()  # its name is longer still
     folder = output.parent
     if not folder.is_dir():
         raise EncodeError(f"cannot write {output}: there is no folder {folder}", "make it first")
@@ -208,37 +293,46 @@ def expected_frames(plan: WorkPlan, options: ConvertOptions, first_pts: Fraction
     return plan.source.frame_count if whole else None
 
 
+def finished_report(work: WorkFolder, output: Path) -> RunReport | None:
+    """Return the report of a run that was interrupted after its output was whole; give that its name if it has none."""
+    record = work.journal.read()
+    if record is None or record.finished is None:
+        return None
+    finished = record.finished
+    for path in (work.joined, output):
+        if path.is_file() and path.stat().st_size == finished.bytes:
+            if path != output:
+                with writing(output):
+                    path.replace(output)
+                sync_folder(output.parent)
+            return RunReport(**finished.report)
+    return None
+
+
 def _refuse_existing(output: Path, options: ConvertOptions) -> None:
-    if output.exists() and not options.overwrite:
+    if output.exists() and not options.overwrite and not _is_finished(output):
         raise UsageError(f"output {output} exists already", "add `--overwrite`, or choose another name")
 
 
-def _name(part: Path, output: Path, options: ConvertOptions) -> None:
-    """Give the finished file its name, once its content is on the disk."""
-    _refuse_existing(output, options)  # it may have appeared since the run began
-    with writing(output):
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.replace(output)
-    # Some file systems cannot sync a folder; the file is complete and in its place all the same.
-    with contextlib.suppress(OSError):
-        folder = os.open(output.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+def _is_finished(output: Path) -> bool:
+    """Whether a run was interrupted between naming its output and clearing up."""
+    if not folder_for(output).is_dir():
+        return False
+    record = WorkFolder(output).journal.read()
+    finished = None if record is None else record.finished
+    return finished is not None and output.is_file() and output.stat().st_size == finished.bytes
 
 
-def _fill(report: RunReport, pipeline: FramePipeline, source: Source, output: Path) -> None:
-    report.source_frames = pipeline.stats.source_frames
-    report.synthesized_frames = pipeline.synthesized
-    report.cuts, report.held_frames = pipeline.stats.cuts, pipeline.stats.held_frames
-    report.busy_s = pipeline.clock.seconds()
-    report.output_bytes = output.stat().st_size
-    if source.reader is not None:
-        notes = source.reader.notes
-        report.warnings += notes.warnings
-        if notes.repaired_timestamps:
-            report.warnings.append(f"{notes.repaired_timestamps} missing or backward timestamps were repaired")
-        if notes.corrupt_frames:
-            report.warnings.append(f"{notes.corrupt_frames} source frames were decoded with errors")
+def _differing(old: Mapping[str, str], new: Mapping[str, str]) -> str:
+    names = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
+    return ", ".join(f"{key}: {old.get(key)} -> {new.get(key)}" for key in names)
+
+
+def _warnings(reader: VideoReader) -> list[str]:
+    notes = reader.notes
+    warnings = list(notes.warnings)
+    if notes.repaired_timestamps:
+        warnings.append(f"{notes.repaired_timestamps} missing or backward timestamps were repaired")
+    if notes.corrupt_frames:
+        warnings.append(f"{notes.corrupt_frames} source frames were decoded with errors")
+    return warnings

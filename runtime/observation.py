@@ -10,6 +10,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrestore.config import Spans
 from fastrestore.frames import Frame
 from fastrestore.kernels.ops import Difference, Ops
 
@@ -27,16 +28,6 @@ _MEMORY = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Spans:
-    """How long segments are, in seconds of the source."""
-
-    least: Fraction = Fraction(4)
-    """From here on a cut ends a segment."""
-    most: Fraction = Fraction(12)
-    """From here on the next picture that is no repeat ends it, cut or not; twice as long ends it in any case."""
-
-
-@dataclass(frozen=True, slots=True)
 class Opening:
     """Everything before a frame that what follows depends on: with it, a reading that begins there goes on exactly."""
 
@@ -49,6 +40,8 @@ class Opening:
     """Seconds since the frame before."""
     recent: tuple[Difference, ...] = ()
     """How the last moving frames differed, latest last."""
+    crc32: int | None = None
+    """Of the frame's samples, by which it is known again; None for the first frame of the source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +87,8 @@ class Observer:
                 opening = None
                 if self._ends(frame.pts - begun, cut=cut, repeats=repeats):
                     step = frame.pts - previous_pts
-                    opening, repeats = Opening(index, frame.pts, cut, step, tuple(self._recent)), False
+                    crc32, repeats = frame.picture.crc32, False
+                    opening = Opening(index, frame.pts, cut, step, tuple(self._recent), crc32)
             if opening is not None:
                 begun = frame.pts
             previous, previous_pts = luma, frame.pts

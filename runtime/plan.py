@@ -11,6 +11,7 @@ from fastrestore.geometry import Size
 from fastrestore.models.catalog import motion_model, restoration_chain
 from fastrestore.models.spec import ModelSpec
 from fastrestore.runtime.media.encoders import find_encoder, output_format, require_size
+from fastrestore.runtime.motion_network import network_grid
 from fastrestore.runtime.restorer import network_tiles
 
 
@@ -146,7 +147,16 @@ def _motion(plan: WorkPlan) -> str:
         Plan.UPSCALE_FIRST: (plan.size, "found on and applied to restored frames"),
         Plan.INTERPOLATE_FIRST: (plan.source.size, "every output frame is restored"),
     }[plan.order]
-    return f"{plan.motion.name} at {at}; {plan.order.value}: {how}"
+    return f"{plan.motion.name} at {at}{_motion_network(plan.motion, at)}; {plan.order.value}: {how}"
+
+
+def _motion_network(spec: ModelSpec, size: Size) -> str:
+    """Say how much smaller than the pictures a network's own grid is, and how often it runs."""
+    if spec.classical:
+        return ""
+    shrink = network_grid(spec, size).shrink
+    reduced = f" reduced to 1/{shrink}" if shrink > 1 else ""
+    return f"{reduced}, {'one run per frame between' if spec.any_instant else 'two runs per pair'}"
 
 
 def _work(plan: WorkPlan) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 
-STAGES = ("decode", "motion", "restore", "synthesize", "encode")
+STAGES = ("decode", "motion", "restore", "synthesize", "encode", "verify")
 
 
 class StageClock:
@@ -59,6 +59,9 @@ class RunReport:
     cuts: int = 0
     held_frames: int = 0
     """Repeated source frames that were evened out."""
+    segments: int = 0
+    resumed_segments: int = 0
+    """Segments that an earlier, interrupted run had finished."""
     wall_s: float = 0.0
     busy_s: dict[str, float] = field(default_factory=dict)
     """Busy seconds per stage."""
@@ -87,9 +90,11 @@ class Progress:
     """How far a run is."""
 
     frames: int
-    """Output frames written."""
+    """Output frames encoded, those of an earlier, interrupted run included."""
     expected: int | None
     """Output frames expected, by the source's header; None if it does not say."""
     elapsed_s: float
     busy_s: dict[str, float]
     """Busy seconds per stage so far."""
+    earlier: int = 0
+    """Frames of these that an earlier, interrupted run had encoded."""

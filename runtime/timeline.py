@@ -16,10 +16,11 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import chain
 
+from fastrestore.config import Spans
 from fastrestore.frames import EXACT_S, Frame, Picture
 from fastrestore.kernels.ops import Ops
 from fastrestore.runtime.cadence import Beat, Hold, retime
-from fastrestore.runtime.observation import Observed, Observer, Opening, Spans
+from fastrestore.runtime.observation import Observed, Observer, Opening
 
 LONGEST_HOLD_FRAMES = 4
 """A picture repeated more often than this is meant to stand still; each of its frames is kept as it is."""
@@ -170,7 +171,8 @@ class Timeline:
                 begun, start = frame.pts, self._start or self._segment(self._opening, index)
             elif frame.pts - begun >= self._rules.spans.most:
                 step = frame.pts - waiting.pts
-                begun, start = frame.pts, self._segment(Opening(index, frame.pts, frame.cut_before, step), index)
+                opening = Opening(index, frame.pts, frame.cut_before, step, crc32=frame.picture.crc32)
+                begun, start = frame.pts, self._segment(opening, index)
             waiting = frame
         if waiting is not None and self.stats.end is not None:
             yield _alone(self.stats.source_frames - 1, waiting, self.stats.end - waiting.pts, start)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -23,10 +24,12 @@ from fastrestore.frames import FORMATS, Colour, Frame, Picture
 from fastrestore.geometry import Size
 from fastrestore.runtime.media.encoders import output_format
 from fastrestore.runtime.media.reader import VideoReader
+from fastrestore.runtime.media.segment import SegmentWriter, prove_segment
 from fastrestore.runtime.media.soundtrack import Soundtrack
+from fastrestore.runtime.media.track import VideoTrack
 from fastrestore.runtime.media.tracks import TrackCopier
 from fastrestore.runtime.media.verify import Promise, check_file
-from fastrestore.runtime.media.writer import VideoTrack, VideoWriter
+from fastrestore.runtime.media.writer import Company, FilmWriter, SegmentFile
 
 SMALL = Size(64, 48)
 RATE = 48000
@@ -256,6 +259,34 @@ def packets_of(path: Path, index: int) -> list[Heard]:
         ]
 
 
+def write_film(
+    output: Path,
+    track: VideoTrack,
+    options: EncodeOptions,
+    frames: Sequence[Frame],
+    company: Company | None = None,
+    *,
+    split: int = 5,
+) -> FilmWriter:
+    """Write a film from segments of `split` frames each."""
+    segments: list[SegmentFile] = []
+    folder = output.with_name(f"{output.name}.segments")
+    folder.mkdir(exist_ok=True)
+    with FilmWriter(output, output, track, options, company) as writer:
+        for begin in range(0, max(1, len(frames)), split):
+            path = folder / f"{begin}.nut"
+            after = segments[-1].stamps.last if segments else None
+            with SegmentWriter(path, track, options, after=after) as segment:
+                for frame in frames[begin : begin + split]:
+                    segment.write(frame)
+                encoded = segment.finish()
+            proof = prove_segment(path, track, encoded)
+            segments.append(SegmentFile(path, encoded.stamps, proof.payload_sha256, proof.reorder))
+        writer.write(segments)
+    shutil.rmtree(folder)
+    return writer
+
+
 def restore(
     source: Path,
     output: Path,
@@ -265,7 +296,7 @@ def restore(
     start: Fraction | None = None,
     end: Fraction | None = None,
     audio: Path | None = None,
-) -> VideoWriter:
+) -> FilmWriter:
     """Write a file as a job does, with smooth pictures in place of restored ones, and check it."""
     with VideoReader(source, start=start, end=end) as reader:
         options = EncodeOptions(codec=codec)
@@ -283,15 +314,15 @@ def restore(
             end=end,
         )
         soundtrack = None if audio is None else Soundtrack(audio, begin, 96_000)
-        with VideoWriter(output, output, track, options, copier, soundtrack) as writer:
-            times = [(frame.pts - shift, frame.duration) for frame in reader]
-            if rate is not None:
-                count = math.ceil((times[-1][0] + times[-1][1] - begin) * rate)
-                times = [(begin + k / rate, 1 / rate) for k in range(count)]
-            for index, (pts, duration) in enumerate(times):
-                picture = ramp(layout.name, index % 8, reader.info.size, reader.info.colour)
-                writer.write(Frame(picture, pts, duration))
-            writer.finish()
+        times = [(frame.pts - shift, frame.duration) for frame in reader]
+        if rate is not None:
+            count = math.ceil((times[-1][0] + times[-1][1] - begin) * rate)
+            times = [(begin + k / rate, 1 / rate) for k in range(count)]
+        frames = [
+            Frame(ramp(layout.name, index % 8, reader.info.size, reader.info.colour), pts, duration)
+            for index, (pts, duration) in enumerate(times)
+        ]
+        writer = write_film(output, track, options, frames, Company(copier, soundtrack))
         check_file(output, Promise(len(times), times[-1][0] - times[0][0], writer.track_count))
         return writer
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -35,6 +36,8 @@ class OutputContainerKind:
     """Whether packets before 0 can be held and are skipped by players (edit lists)."""
 
 
+_AUDIO_CLOCK = 48000
+_LARGEST_INT = 2**31
 _FASTSTART = MappingProxyType({"movflags": "+faststart"})
 _MP4 = OutputContainerKind("mp4", _FASTSTART, plays_pcm=False, aspect=True, covers=True, negative_times=True)
 CONTAINERS: Mapping[str, OutputContainerKind] = MappingProxyType(
@@ -61,6 +64,17 @@ def container_for(path: Path) -> OutputContainerKind:
     return kind
 
 
+def movie_timescale(kind: OutputContainerKind, time_base: Fraction) -> dict[str, str]:
+    """Return the muxer's option that keeps the start of a track exact.
+
+    MP4 stores the start of a late track in this unit; the default of 1 ms would move the frames.
+    """
+    if not kind.negative_times:
+        return {}
+    unit = math.lcm(time_base.denominator, _AUDIO_CLOCK)
+    return {"movie_timescale": str(unit if unit < _LARGEST_INT else time_base.denominator)}
+
+
 def require_fit(path: Path, codec: str, encoder: str) -> OutputContainerKind:
     """Return the container that a file name asks for, if it can hold what an encoder makes.
 
@@ -73,7 +87,7 @@ def require_fit(path: Path, codec: str, encoder: str) -> OutputContainerKind:
         UsageError: If it cannot, or the extension is none we write.
     """
     kind = container_for(path)
-    if not _can_encode(kind, encoder):
+    if not can_encode(kind, encoder):
         raise UsageError(f"a {path.suffix} file cannot hold {codec}", "use an `.mkv` output, or another `--codec`")
     return kind
 
@@ -100,7 +114,8 @@ def can_hold(kind: OutputContainerKind, stream: Stream) -> bool:
     return True
 
 
-def _can_encode(kind: OutputContainerKind, encoder: str) -> bool:
+def can_encode(kind: OutputContainerKind, encoder: str) -> bool:
+    """Return whether a container can hold what an encoder makes."""
     try:
         with av.open(io.BytesIO(), "w", format=kind.format) as trial:
             stream = trial.add_mux_stream(av.Codec(encoder, "w").canonical_name, width=64, height=64)

@@ -11,13 +11,17 @@ import av
 import numpy as np
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation
 
 from fastrestore.errors import DecodeError
 from fastrestore.frames import FORMATS, Colour, Matrix, Picture, PixelFormat, Siting
+from fastrestore.geometry import Size
 
 _LIMITED_RANGE, _FULL_RANGE = 1, 2  # AVCOL_RANGE_MPEG, AVCOL_RANGE_JPEG
 _HIGHEST_SD_LINES = 576
 _SIDE_MASTERING, _SIDE_LIGHT, _SIDE_MATRIX = "MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DISPLAYMATRIX"
+_UNTOLD = {int(Matrix.UNSPECIFIED), int(Matrix.RGB), 3}
+"""Matrices that say nothing of YUV samples."""
 _CENTRED_CODECS = {"mpeg1video", "mjpeg"}
 
 
@@ -67,6 +71,45 @@ def picture_from_frame(frame: VideoFrame, colour: Colour) -> Picture:
     return Picture(tuple(planes), layout, colour)
 
 
+def is_like(frame: VideoFrame, size: Size, layout: PixelFormat, colour: Colour) -> bool:
+    """Whether a frame has this size and layout, and its samples are to be read in this way."""
+    if (frame.width, frame.height) != (size.width, size.height) or layout_for(frame.format) != layout:
+        return False
+    # What a frame does not say has not changed.
+    same_range = _is_full_range(frame, layout) == colour.full_range or int(frame.color_range) == 0
+    code = int(frame.colorspace)
+    return same_range and (code in _UNTOLD or _coefficients(code) == _coefficients(int(colour.matrix)))
+
+
+def converted(frame: VideoFrame, size: Size, layout: PixelFormat, colour: Colour) -> Picture:
+    """Return a frame's samples as a picture of another size, layout and way to be read.
+
+    Raises:
+        DecodeError: If its own layout or matrix is one that we cannot convert.
+    """
+    own = colour_of(frame, "")
+    plain = frame.reformat(
+        width=size.width,
+        height=size.height,
+        format=layout.name,
+        src_colorspace=_coefficients(own.matrix),
+        dst_colorspace=_coefficients(colour.matrix),
+        interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT,
+        src_color_range=_FULL_RANGE if own.full_range else _LIMITED_RANGE,
+        dst_color_range=_FULL_RANGE if colour.full_range else _LIMITED_RANGE,
+    )
+    return picture_from_frame(plain, colour)
+
+
+def _is_full_range(frame: VideoFrame, layout: PixelFormat) -> bool:
+    return int(frame.color_range) == _FULL_RANGE or frame.format.name.startswith("yuvj") or layout.kind == "rgb"
+
+
+def _coefficients(matrix: int) -> int:
+    """Return libswscale's number of a matrix: BT.601 has two in H.274, and RGB has none."""
+    return {Matrix.SMPTE170M: 5, Matrix.RGB: 5}.get(Matrix(matrix), int(matrix)) if matrix in set(Matrix) else 5
+
+
 def _plain_name(video_format: av.VideoFormat) -> str:
     """Return the name of the layout that a format's first planes have: a `j` only says full range, alpha is last."""
     return video_format.name.replace("yuvj", "yuv").replace("yuva4", "yuv4").replace("gbrap", "gbrp")
@@ -100,11 +143,11 @@ def colour_of(frame: VideoFrame, codec: str) -> Colour:
         DecodeError: If the matrix is one we cannot convert (YCgCo, constant luminance, ICtCp).
     """
     layout = layout_for(frame.format)
-    full = int(frame.color_range) == _FULL_RANGE or frame.format.name.startswith("yuvj") or layout.kind == "rgb"
+    full = _is_full_range(frame, layout)
     code = int(frame.colorspace)
     if layout.kind == "rgb":
         matrix = Matrix.RGB
-    elif code in (int(Matrix.UNSPECIFIED), int(Matrix.RGB), 3):
+    elif code in _UNTOLD:
         matrix = Matrix.SMPTE170M if frame.height <= _HIGHEST_SD_LINES else Matrix.BT709
     elif code in set(Matrix):
         matrix = Matrix(code)

@@ -1,4 +1,4 @@
-"""Reads the frames of a video file: exact samples, exact timestamps."""
+"""Reads the frames of a video file: exact samples, exact timestamps, and none missing."""
 
 from __future__ import annotations
 
@@ -7,27 +7,23 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Self
 
 import av
-from av.container import InputContainer
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 
 from fastrestore.errors import DecodeError, UsageError
-from fastrestore.frames import Frame, StreamInfo
+from fastrestore.frames import Frame, Picture, StreamInfo
 from fastrestore.geometry import Size
-from fastrestore.runtime.media import pixels
-from fastrestore.runtime.media.tags import is_cover
+from fastrestore.runtime.media import limits, pixels
+from fastrestore.runtime.media.decoding import StreamDecoder
+from fastrestore.runtime.media.faults import FaultCount, FaultKind, FaultLog, OnError
+from fastrestore.runtime.media.standins import Shown, StandIns
 from fastrestore.runtime.media.timestamps import repair
-from fastrestore.runtime.media.translate import no_video, reading
-from fastrestore.runtime.media.truncation import missing_bytes
+from fastrestore.runtime.media.translate import reading
+from fastrestore.runtime.media.truncation import missing_bytes, promised_end
+from fastrestore.runtime.media.watchdog import Watchdog
 
-_Stamped: TypeAlias = tuple[VideoFrame, Fraction, bool]
-"""A decoded frame, its time in seconds, and whether that had to be repaired."""
-_NO_VIDEO_FORMATS = {"tty"}
-"""What FFmpeg shows as moving letters, but nobody means as a film."""
-_SEEK_MARGINS_S = (0, 2, 10, 60)
 _DROPPED_SIDE_DATA = {
     "A53_CC": "closed captions inside the video frames",
     "DOVI_METADATA": "Dolby Vision metadata (it describes the old picture)",
@@ -39,9 +35,14 @@ _DROPPED_SIDE_DATA = {
 class SourceNotes:
     """What was noticed while reading, for the report."""
 
+    faults: FaultLog
     repaired_timestamps: int = 0
-    corrupt_frames: int = 0
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def corrupt_frames(self) -> int:
+        """Frames that were decoded with errors and stood in for."""
+        return self.faults.counts.get(FaultKind.CORRUPT, 0)
 
 
 class VideoReader:
@@ -51,45 +52,54 @@ class VideoReader:
         path: The file.
         start: Seconds from the start of the stream's own clock; earlier frames are left out.
         end: Seconds; frames at or after it are left out.
+        on_error: What to do about faults in the file; see `OnError`.
+        before: Frames read and found faulty by a run that this one continues: the limit holds for both together.
+        max_memory: Bytes that reading may need by the file's header, or None.
+        watchdog: Watches over every call into FFmpeg; None does without.
 
     Raises:
-        DecodeError: If the file cannot be read or holds no video frame.
+        DecodeError: If the file cannot be read, holds no video frame, or is beyond the limits.
         UsageError: If the range is empty.
     """
 
-    def __init__(self, path: str | Path, *, start: Fraction | None = None, end: Fraction | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        start: Fraction | None = None,
+        end: Fraction | None = None,
+        on_error: OnError = OnError.REPAIR,
+        before: FaultCount = FaultCount(),  # noqa: B008 - it is frozen
+        max_memory: int | None = None,
+        watchdog: Watchdog | None = None,
+    ) -> None:
         self.path = Path(path)
         self.start, self.end = start, end
-        self.notes = SourceNotes()
+        self.notes = SourceNotes(FaultLog(self.path, on_error, before=before))
         if start is not None and end is not None and end <= start:
             raise UsageError(
                 f"the range from {float(start)} s to {float(end)} s is empty", "give `--end` after `--start`"
             )
-        with reading(self.path):  # even asking for a file can fail: its name may be too long
-            if self.path.is_dir():
-                raise DecodeError(f"cannot read {self.path}: it is a folder", "give a video file")
-        self._container: InputContainer | None = self._open()
+        self._decoder = StreamDecoder(self.path, watchdog or Watchdog(), max_memory)
         try:
-            self._stream = self._choose_stream(self._container)
-            self._index = self._stream.index
-            self._missing_bytes = self._find_missing(self._container)
+            self._index = self._decoder.stream.index
+            self._missing_bytes = self._find_missing()
             self._frames = self._chosen()
             self._first = next(self._frames, None)
             if self._first is None:
                 raise self._nothing_found()
-            self._first_pts = self._first[1]
-            self.info = self._inspect(self._first[0])
-            self._colour = self.info.colour
-            self._matrix = pixels.display_matrix_of(pixels.side_data(self._first[0]))
+            self._first_pts = self._first.pts
+            self.info = self._inspect(self._first.frame)
+            self._matrix = pixels.display_matrix_of(pixels.side_data(self._first.frame))
+            self.notes.faults.promised = self._promised()
         except BaseException:
             self.close()
             raise
 
-    _frames: Iterator[_Stamped] = iter(())
-    _first: _Stamped | None = None
+    _frames: Iterator[Shown] = iter(())
+    _first: Shown | None = None
     _begun = False
     _reached_end = False
-    _last_seen: Fraction | None = None
 
     @property
     def stream_index(self) -> int:
@@ -107,13 +117,13 @@ class VideoReader:
         return self._matrix
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield frames with strictly rising timestamps; missing and backward ones are repaired and counted.
+        """Yield frames with strictly rising timestamps; faults are mended and noted, or end the reading.
 
         Raises:
-            DecodeError: If a packet cannot be decoded, a frame changes size or layout, the file ends early, or the
-                frames have been read already.
+            DecodeError: If the file is faulty beyond what the policy allows, ends early, or its frames have been
+                read already.
         """
-        if self._container is None:
+        if self._decoder.closed:
             raise DecodeError(f"cannot read {self.path}: it has been closed", "open it again")
         if self._begun:
             raise DecodeError(f"cannot read {self.path}: its frames have been read already", "open it again")
@@ -128,10 +138,7 @@ class VideoReader:
             self._frames.close()
         self._frames = iter(())
         self._first = None
-        if self._container is not None:
-            self._container.close()
-            self._container = None
-        self.__dict__.pop("_stream", None)
+        self._decoder.close()
 
     def __enter__(self) -> Self:
         return self
@@ -139,132 +146,88 @@ class VideoReader:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _open(self) -> InputContainer:
-        with reading(self.path):
-            container = av.open(str(self.path), metadata_errors="replace")
-        if container.format.name in _NO_VIDEO_FORMATS:
-            container.close()
-            raise DecodeError(f"cannot read {self.path}: it is a text file", "give a video file")
-        return container
-
-    def _pictures(self, frames: Iterator[_Stamped]) -> Iterator[Frame]:
-        count = 0
-        pts = self.first_pts
-        for raw, pts, repaired in frames:
-            self._check_same(raw, pts)
-            self.notes.repaired_timestamps += int(repaired)
-            self.notes.corrupt_frames += int(raw.is_corrupt)
-            duration = raw.duration * self._time_base if raw.duration else Fraction(0)
-            yield Frame(pixels.picture_from_frame(raw, self._colour), pts, duration)
-            count += 1
-        if self._container is None:
+    def _pictures(self, frames: Iterator[Shown]) -> Iterator[Frame]:
+        first = previous = self.first_pts
+        last_raw: VideoFrame | None = None
+        picture: Picture | None = None
+        for shown in frames:
+            limits.check_times(self.path, first, previous, shown.pts)
+            previous = shown.pts
+            changed = False
+            if picture is None or shown.frame is not last_raw:
+                changed = not pixels.is_like(shown.frame, self.info.size, self.info.format, self.info.colour)
+                picture, last_raw = self._picture(shown.frame, changed=changed), shown.frame
+            self._note(shown, changed=changed)
+            duration = shown.frame.duration * self._decoder.time_base if shown.fault is None else Fraction(0)
+            yield Frame(picture, shown.pts, duration)
+        if self._decoder.closed:
             raise DecodeError(f"cannot read {self.path}: it was closed while being read", "keep it open")
-        self._check_complete(count, pts)
+        self._check_complete(previous)
+        self.notes.faults.finish()
+
+    def _picture(self, raw: VideoFrame, *, changed: bool) -> Picture:
+        """Return a frame's samples, in the film's size and layout even where the frame has another."""
+        if changed:
+            return pixels.converted(raw, self.info.size, self.info.format, self.info.colour)
+        return pixels.picture_from_frame(raw, self.info.colour)
+
+    def _note(self, shown: Shown, *, changed: bool) -> None:
+        faults, raw, info = self.notes.faults, shown.frame, self.info
+        faults.count_frame(good=shown.fault is None and not shown.backward and not changed)
+        self.notes.repaired_timestamps += int(shown.repaired_time)
+        if shown.refused:
+            faults.record(FaultKind.UNDECODABLE, shown.pts, shown.refused)
+        if shown.fault is not None:
+            faults.record(shown.fault, shown.pts)
+        if shown.backward:
+            faults.record(FaultKind.BACKWARD, shown.pts)
+        if changed:
+            found = f"{raw.width}x{raw.height} {raw.format.name}, not {info.size} {info.format.name}"
+            faults.record(FaultKind.CHANGED, shown.pts, detail=found)
 
     def _nothing_found(self) -> DecodeError:
         if self.start is None and self.end is None:
             return DecodeError(f"cannot read {self.path}: it holds no video frame", "try to play the file")
-        begin = float((self._stream.start_time or 0) * self._time_base)
+        begin = float((self._decoder.stream.start_time or 0) * self._decoder.time_base)
         message = f"cannot read {self.path}: it holds no video frame in the chosen range"
         return DecodeError(message, f"check `--start` and `--end`: the video's clock begins at {begin:.3f} s")
 
-    @property
-    def _time_base(self) -> Fraction:
-        return self._stream.time_base or Fraction(1, 90000)
-
-    @property
-    def _rate(self) -> Fraction | None:
-        """Return the steady rate, or None: the average alone would call a varying rate steady."""
-        average, base = self._stream.average_rate, self._stream.base_rate
-        if not average or not base:
-            return average or self._stream.guessed_rate or None
-        # The base rate is the finest the timestamps show: a whole multiple of a steady one (twice it for fields).
-        ratio = base / average
-        steady = ratio > Fraction(9, 10) and abs(ratio - round(ratio)) <= Fraction(2, 100) * ratio
-        return average if steady else None
-
-    def _choose_stream(self, container: InputContainer) -> VideoStream:
-        videos = [s for s in container.streams.video if not is_cover(s)]
-        if not videos:
-            raise no_video(self.path, sorted({s.type for s in container.streams}))
-        best = container.streams.best("video")
-        stream = best if isinstance(best, VideoStream) and best in videos else videos[0]
-        if stream.codec_context is None or stream.codec_context.width < 1:
-            raise DecodeError(
-                f"cannot read {self.path}: no decoder for its video", "convert it with another tool first"
-            )
-        stream.thread_type = "AUTO"
-        return stream
-
-    def _chosen(self) -> Iterator[_Stamped]:
+    def _chosen(self) -> Iterator[Shown]:
         """Yield the frames of the chosen range."""
-        step = 1 / (self._rate or Fraction(25))
-        for raw, pts, repaired in repair(((f, self._seconds(f)) for f in self._decoded()), step):
-            if self.start is not None and pts < self.start:
+        stamped = repair(((each, each.time) for each in self._decoder.frames(self.start)), self._decoder.step)
+        stand_ins = StandIns(self._decoder, self._refuse_gap)
+        for number, shown in enumerate(stand_ins.fill(stamped)):
+            if number == 0 and stand_ins.left_out:
+                self.notes.warnings.append(f"{stand_ins.left_out} frames before the first key frame are left out")
+            if self.start is not None and shown.pts < self.start:
                 continue
-            if self.end is not None and pts >= self.end:
+            if self.end is not None and shown.pts >= self.end:
                 self._reached_end = True
                 return
-            yield raw, pts, repaired
+            yield shown
 
-    def _decoded(self) -> Iterator[VideoFrame]:
-        """Yield decoded frames from a key frame at or before the start of the range on.
+    def _refuse_gap(self, at: Fraction, frames: int) -> None:
+        """Refuse a gap of more pictures than could ever be put up with, before they are stood in for."""
+        if frames > limits.MOST_MISSING:
+            raise DecodeError(
+                f"{self.path} has no picture for {frames} frames after {float(at):.3f} s: wanted one in each",
+                f"get an undamaged copy, or convert what is before: `--end {float(at) + 0.001:.3f}`",
+            )
 
-        Seeking is a guess: many formats seek by decoding time, some by bytes, some not at all. Where it lands too
-        late it is tried again from further back, at last from the beginning.
-        """
-        start = self.start
-        for margin in _SEEK_MARGINS_S if start else ():
-            assert start is not None
-            frames = self._after_seek(max(Fraction(0), start - margin))
-            # What comes before the first key frame refers to frames that were not decoded.
-            key = next((frame for frame in frames if frame.key_frame), None)
-            at = None if key is None else self._seconds(key)
-            if key is not None and at is not None and at <= start:
-                yield key
-                yield from frames
-                return
-            self._reopen()
-        yield from self._decode()
+    def _promised(self) -> int | None:
+        """Return how many frames the header promises for the chosen range, or None."""
+        info = self.info
+        if self.start is None and self.end is None and info.frame_count is not None:
+            return info.frame_count
+        if info.rate is None or (info.duration is None and self.end is None):
+            return None
+        until = min(t for t in (info.duration, self.end) if t is not None)
+        return max(0, int((until - (self.start or 0)) * info.rate))
 
-    def _after_seek(self, target: Fraction) -> Iterator[VideoFrame]:
-        assert self._container is not None
-        try:
-            self._container.seek(int(target / self._time_base), stream=self._stream, backward=True)
-        except (av.error.FFmpegError, OverflowError):
-            return iter(())  # this format or file cannot seek, or not that far
-        return self._decode()
-
-    def _reopen(self) -> None:
-        assert self._container is not None
-        self._container.close()
-        self._container = self._open()
-        self._stream = self._choose_stream(self._container)
-
-    def _decode(self) -> Iterator[VideoFrame]:
-        assert self._container is not None
-        packets = self._container.demux(self._stream)
-        while True:
-            with reading(self.path, self._position()):
-                packet = next(packets, None)
-                frames = packet.decode() if packet is not None else []
-            if packet is None:
-                return
-            for frame in frames:
-                assert isinstance(frame, VideoFrame)
-                self._last_seen = self._seconds(frame)
-                yield frame
-
-    def _position(self) -> str:
-        return "" if self._last_seen is None else f" after {float(self._last_seen):.3f} s"
-
-    def _seconds(self, frame: VideoFrame) -> Fraction | None:
-        return None if frame.pts is None else frame.pts * (frame.time_base or self._time_base)
-
-    def _find_missing(self, container: InputContainer) -> int:
+    def _find_missing(self) -> int:
         """Return the bytes that are missing at the file's end; refuse the file if all of it is wanted."""
         with reading(self.path):
-            missing = missing_bytes(self.path, container)
+            missing = missing_bytes(self.path, self._decoder.container)
             size = self.path.stat().st_size
         if missing and self.end is None:
             share = Fraction(size, size + missing)
@@ -276,7 +239,7 @@ class VideoReader:
         return missing
 
     def _inspect(self, frame: VideoFrame) -> StreamInfo:
-        stream = self._stream
+        stream = self._decoder.stream
         data = pixels.side_data(frame)
         layout = pixels.layout_for(frame.format)
         self.notes.warnings += [f"{text} will be lost" for key, text in _DROPPED_SIDE_DATA.items() if key in data]
@@ -288,43 +251,40 @@ class VideoReader:
             size=Size(frame.width, frame.height),
             format=layout,
             colour=pixels.colour_of(frame, stream.codec_context.name),
-            rate=self._rate,
+            rate=self._decoder.rate,
             frame_count=stream.frames or None,
             duration=self._duration(),
             pixel_aspect=stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or Fraction(1),
             rotation=frame.rotation,
             interlaced=frame.interlaced_frame,
-            time_base=self._time_base,
+            time_base=self._decoder.time_base,
             hdr=pixels.hdr_of(data),
         )
 
     def _duration(self) -> Fraction | None:
-        assert self._container is not None
-        if self._stream.duration:
-            return self._stream.duration * self._time_base
-        return Fraction(self._container.duration, av.time_base) if self._container.duration else None
+        decoder = self._decoder
+        if decoder.stream.duration:
+            return limits.believable_duration(decoder.stream.duration * decoder.time_base)
+        whole = decoder.container.duration
+        return limits.believable_duration(Fraction(whole, av.time_base)) if whole else None
 
-    def _check_same(self, frame: VideoFrame, pts: Fraction) -> None:
-        found: Any = (frame.width, frame.height, pixels.layout_for(frame.format).name)
-        wanted = (self.info.size.width, self.info.size.height, self.info.format.name)
-        if found != wanted:
-            raise DecodeError(
-                f"{self.path} changes from {wanted[0]}x{wanted[1]} {wanted[2]} to {found[0]}x{found[1]} {found[2]} "
-                f"at {float(pts):.3f} s",
-                f"convert the parts separately: `--end {float(pts):.3f}` and `--start {float(pts):.3f}`",
-            )
-
-    def _check_complete(self, count: int, last: Fraction) -> None:
+    def _check_complete(self, last: Fraction) -> None:
         """A file that holds less than its header promises was cut off: say so rather than end early."""
         if self._reached_end:
             return
-        promised, length = self.info.frame_count, self.info.duration
-        early = self._missing_bytes > 0
-        if not self.start and promised is not None and length is not None:
-            missing_s = length - (last - self.first_pts)
-            early |= count < promised - 1 and missing_s > 2 * length / promised + Fraction(1, 2)
-        if early:
+        if self._missing_bytes > 0 or self._ends_before_its_promise(last):
             raise DecodeError(
                 f"{self.path} ends early: it was cut off after {float(last):.3f} s",
                 f"get the whole file, or convert what is there with `--end {float(last):.3f}`",
             )
+
+    def _ends_before_its_promise(self, last: Fraction) -> bool:
+        promised, length, step = self.info.frame_count, self.info.duration, self._decoder.step
+        slack = 3 * step if self.info.rate is not None else Fraction(1, 2) + 2 * step
+        if (end := promised_end(self._decoder.stream)) is not None:
+            return end - last > slack
+        if self.start or promised is None or length is None:
+            return False
+        missing_s = length - (last - self.first_pts)
+        # An edit list may hide some of the frames that are counted.
+        return self.notes.faults.frames < promised - 1 and missing_s > 2 * length / promised + Fraction(1, 2)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # only PyAV's stubs have the name
 
 _SEEK_MARGIN_S = 30
 """How far before the start of a range copying begins: a subtitle may have been shown for so long."""
+_MATROSKA_ROUNDING_S = Fraction(1, 2000)
 _EMPTY_MOV_TEXT = bytes(2)
 
 
@@ -221,10 +222,14 @@ class TrackCopier:
         at, length = self._source_time(packet), (packet.duration or 0) * packet.time_base
         if self._end is not None and at >= self._end:
             return False
+        if source.type == "audio" and self._kind is not None and not self._kind.negative_times:
+            # Where times below 0 cannot be held they would move all tracks: a run-in, or the packet that a range begins
+            # in the middle of, is left out.
+            early = packet.is_discard or at < (self._start or 0) - _MATROSKA_ROUNDING_S
+            if early and (self._start is not None or not self._has_delay(packet)):
+                return False
         if self._start is None:
-            # A run-in that is not heard has times below 0; where these cannot be held they would move all tracks.
-            early = packet.is_discard or (source.type == "audio" and at + length / 2 < 0)
-            return not early or self._kind is None or self._kind.negative_times or self._has_delay(packet)
+            return True
         if source.type == "video" and packet.stream_index not in self._started:
             # Frames before the first key frame could not be decoded.
             if at < self._start or not packet.is_keyframe:

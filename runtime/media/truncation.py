@@ -1,10 +1,13 @@
-"""Finds out from a file's own structure whether its end is missing."""
+"""Finds out from what a file says of itself whether its end is missing."""
 
 from __future__ import annotations
 
+import re
+from fractions import Fraction
 from pathlib import Path
 
 from av.container import InputContainer
+from av.video.stream import VideoStream
 
 _EBML, _SEGMENT = 0x1A45DFA3, 0x18538067
 
@@ -21,6 +24,18 @@ def missing_bytes(path: Path, container: InputContainer) -> int:
     if "matroska" in container.format.name:
         return max(0, _matroska_end(path) - size)
     return 0
+
+
+def promised_end(stream: VideoStream) -> Fraction | None:
+    """Return when a stream ends by its own tag, in seconds on the file's clock, or None if it has none.
+
+    Matroska's writers put one on each track; the duration of the whole file may be that of a longer soundtrack.
+    """
+    match = re.fullmatch(r"(\d{1,5}):(\d\d):(\d\d(?:\.\d{1,9})?)", stream.metadata.get("DURATION", ""))
+    if match is None or "matroska" not in stream.container.format.name:
+        return None
+    hours, minutes, seconds = match.groups()
+    return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
 
 
 def _matroska_end(path: Path) -> int:

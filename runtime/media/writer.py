@@ -1,10 +1,11 @@
-"""Writes a video file: encoded frames with exact timestamps, and every other track of the source beside them."""
+"""Writes the finished file: segments joined by copying their packets, and the source's other tracks beside them."""
 
 from __future__ import annotations
 
 import contextlib
-import math
-import os
+import hashlib
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,191 +18,129 @@ from av.video.stream import VideoStream
 
 from fastrestore.config import EncodeOptions
 from fastrestore.errors import EncodeError
-from fastrestore.frames import Colour, Frame, PixelFormat, StreamInfo
-from fastrestore.geometry import Size
-from fastrestore.runtime.media import pixels
-from fastrestore.runtime.media.containers import OutputContainerKind, require_fit
-from fastrestore.runtime.media.encoders import Encoder, codec_options, find_encoder, require_installed
+from fastrestore.runtime.media.containers import movie_timescale, require_fit
+from fastrestore.runtime.media.encoders import Encoder, find_encoder
 from fastrestore.runtime.media.soundtrack import Soundtrack
+from fastrestore.runtime.media.stamps import Stamps
+from fastrestore.runtime.media.stream import add_video, open_encoder
+from fastrestore.runtime.media.track import VideoTrack
 from fastrestore.runtime.media.tracks import TrackCopier, TrackSummary
-from fastrestore.runtime.media.translate import writing
-
-FINEST_TIME_BASE = 10**9
-"""Largest denominator of a time base; beyond it containers overflow."""
-_AUDIO_CLOCK = 48000
-_LARGEST_INT = 2**31
+from fastrestore.runtime.media.translate import reading, writing
 
 
 @dataclass(frozen=True, slots=True)
-class VideoTrack:
-    """What the video stream is to be."""
+class SegmentFile:
+    """A segment that was proved, on the disk."""
 
-    size: Size
-    format: PixelFormat
-    colour: Colour
-    source: StreamInfo
-    """For aspect, HDR metadata and clock."""
-    rate: Fraction | None
-    """Steady frames a second, or None if the instants vary."""
-    first_pts: Fraction
-    """Seconds of the first frame."""
-    display_matrix: tuple[int, ...] | None = None
-
-    @property
-    def time_base(self) -> Fraction:
-        """The coarsest unit 1/n in which every instant is a whole number."""
-        step = self.source.time_base if self.rate is None else 1 / self.rate
-        return Fraction(1, min(math.lcm(step.denominator, self.first_pts.denominator), FINEST_TIME_BASE))
+    path: Path
+    stamps: Stamps
+    """In ticks of the track's clock."""
+    payload_sha256: str
+    """Of its packets in decoding order."""
+    reorder: int
+    """Frames by which decoding runs ahead of showing."""
 
 
-class VideoWriter:
-    """A video file being written, under the very path given: naming and renaming is the caller's business.
+@dataclass(frozen=True, slots=True)
+class Company:
+    """What goes along with the video."""
+
+    copier: TrackCopier | None = None
+    """Other tracks of the source."""
+    soundtrack: Soundtrack | None = None
+    """New audio."""
+
+    def close(self) -> None:
+        """Close their files."""
+        for source in (self.copier, self.soundtrack):
+            if source is not None:
+                source.close()
+
+
+class FilmWriter:
+    """A finished file being written, under the very path given: naming and renaming is the caller's business.
 
     Args:
         path: File to write; overwritten.
         named: Path whose extension chooses the container.
         track: The video.
-        options: Encoder settings.
-        copier: Other tracks of the source, or None.
-        soundtrack: New audio, or None.
+        options: What the segments were encoded with.
+        company: What goes along; it belongs to the writer from here on.
 
     Raises:
         UsageError: If container and codec do not fit.
-        EncodeError: If the file cannot be written.
     """
 
     def __init__(
-        self,
-        path: Path,
-        named: Path,
-        track: VideoTrack,
-        options: EncodeOptions,
-        copier: TrackCopier | None = None,
-        soundtrack: Soundtrack | None = None,
+        self, path: Path, named: Path, track: VideoTrack, options: EncodeOptions, company: Company | None = None
     ) -> None:
         self._path, self._track, self._options = path, track, options
-        self._copier, self._soundtrack = copier, soundtrack
-        encoder = find_encoder(options)
-        require_installed(encoder)
-        self._kind = require_fit(named, options.codec, encoder.name)
-        self._semi_planar = encoder.semi_planar_10 and track.format.bits > 8
-        self.frames = 0
+        self._company = company or Company()
+        self._encoder = find_encoder(options)
+        self._kind = require_fit(named, options.codec, self._encoder.name)
         self.track_count = 0
-        """Streams beside the video: those added until `finish`, then those that have content."""
+        """Streams beside the video that have content, once written."""
         self.tracks = TrackSummary()
-        self._last: Frame | None = None
-        self._last_stamp: int | None = None
-        self._durations: dict[int, int] = {}
-        with writing(path):
-            self._output: OutputContainer | None = av.open(
-                str(path), "w", format=self._kind.format, options=_container_options(self._kind, track)
-            )
+
+    def write(self, segments: Sequence[SegmentFile]) -> None:
+        """Write the file.
+
+        Args:
+            segments: In order; at least one.
+
+        Raises:
+            EncodeError: If the file cannot be written, or a segment is not what it was when it was proved.
+            DecodeError: If a segment or a track of the source cannot be read.
+        """
+        options = {**self._kind.options, **movie_timescale(self._kind, self._track.time_base)}
+        with writing(self._path):
+            output = av.open(str(self._path), "w", format=self._kind.format, options=options)
         try:
-            with writing(path):
-                self._stream = self._add_video(self._output, encoder.name)
-                self._attach_others(self._output)
-                self._note_losses(encoder)
-                self._open_encoder()
-                self._output.start_encoding()
-                self.track_count = len(self._output.streams) - 1
+            with writing(self._path):
+                stream = self._add_video(output)
+                self._attach_others(output, stream)
+                self._note_losses(self._encoder)
+                # Only for what the encoder puts into the header; the packets come from the segments.
+                open_encoder(stream, self._track, self._options)
+                output.start_encoding()
+                self.track_count = len(output.streams) - 1
+                self._copy(output, stream, segments)
+                self._finish_others(output, segments[-1].stamps)
+                output.close()
         except BaseException:
-            self.abort()
-            raise
-
-    def write(self, frame: Frame) -> None:
-        """Encode one frame. Its `pts` must be later than the last one's.
-
-        Raises:
-            EncodeError: If encoding or writing fails.
-        """
-        assert self._output is not None
-        base = self._track.time_base
-        picture = pixels.frame_from_picture(frame.picture)
-        if self._semi_planar:
-            picture = picture.reformat(format="p010le")
-        picture.time_base = base
-        stamp = round(frame.pts / base)
-        if self._last_stamp is not None:
-            stamp = max(stamp, self._last_stamp + 1)  # repaired times may lie closer together than the clock ticks
-        picture.pts = self._last_stamp = stamp
-        self._durations[stamp] = round(frame.duration / base)
-        picture.pict_type = 0
-        with writing(self._path):
-            self._mux(self._stream.encode(picture))
-        self._last = frame
-        self.frames += 1
-
-    def finish(self) -> None:
-        """Drain the encoder, write what is left of the other tracks and the trailer.
-
-        Raises:
-            EncodeError: If any of it fails, or no frame was written.
-        """
-        assert self._output is not None
-        if self._last is None:
-            raise EncodeError(f"cannot write {self._path}: there was no frame to encode", "check `--start` and `--end`")
-        end = self._last.pts + self._last.duration
-        with writing(self._path):
-            self._mux(self._stream.encode(None))
-            if self._copier is not None:
-                self._copier.advance(self._output, None)
-                self.track_count -= self._copier.note_empty()
-            if self._soundtrack is not None:
-                self._soundtrack.advance(self._output, end)
-            self._output.close()
-        self._output = None
-        self._close_sources()
-
-    def abort(self) -> None:
-        """Give up: close everything and leave whatever is there. Fine to call twice or after `finish`."""
-        output, self._output = self._output, None
-        if output is not None:
             # The run is failing already, with an error that says why.
             with contextlib.suppress(av.error.FFmpegError, OSError, ValueError):
                 output.close()
-        self._close_sources()
+            raise
+
+    def close(self) -> None:
+        """Close what goes along. Closing twice is fine."""
+        self._company.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.abort()
+        self.close()
 
-    def _close_sources(self) -> None:
-        for source in (self._copier, self._soundtrack):
-            if source is not None:
-                source.close()
-
-    def _add_video(self, output: OutputContainer, codec: str) -> VideoStream:
+    def _add_video(self, output: OutputContainer) -> VideoStream:
         track = self._track
-        rate = track.rate or track.source.rate or Fraction(25)
-        stream = output.add_stream(codec, rate=rate, options=codec_options(self._options, track.source))
-        assert isinstance(stream, VideoStream)
-        context = stream.codec_context
-        context.width, context.height = track.size.width, track.size.height
-        context.pix_fmt = "p010le" if self._semi_planar else track.format.name
-        context.time_base = track.time_base
-        stream.time_base = track.time_base
-        context.sample_aspect_ratio = track.source.pixel_aspect
-        pixels.tag(context, track.colour)
-        context.options["chroma_sample_location"] = {"LEFT": "left", "CENTER": "center", "TOP_LEFT": "topleft"}[
-            track.colour.siting.name
-        ]
-        if codec in ("libx265", "hevc_nvenc") and self._kind.negative_times:
-            context.codec_tag = "hvc1"  # what players on Apple systems ask for
-        if track.display_matrix is not None:
-            stream.set_display_matrix(_scaled_matrix(track.display_matrix, track))
+        stream = add_video(output, track, self._options)
+        if stream.codec_context.name in ("libx265", "hevc_nvenc") and self._kind.negative_times:
+            stream.codec_context.codec_tag = "hvc1"  # what players on Apple systems ask for
+        if track.scaled_matrix is not None:
+            stream.set_display_matrix(track.scaled_matrix)
         return stream
 
-    def _attach_others(self, output: OutputContainer) -> None:
-        if self._copier is not None:
-            self.tracks = self._copier.attach(output, self._kind)
-            index = self._copier.video_index
-            self._stream.metadata.update(self._copier.stream_tags(index))
-            self._stream.disposition = self._copier.stream_disposition(index)
-        if self._soundtrack is not None:
-            self._soundtrack.attach(output, self._kind)
-            self.tracks.copied.append(self._soundtrack.label)
+    def _attach_others(self, output: OutputContainer, stream: VideoStream) -> None:
+        copier, soundtrack = self._company.copier, self._company.soundtrack
+        if copier is not None:
+            self.tracks = copier.attach(output, self._kind)
+            stream.metadata.update(copier.stream_tags(copier.video_index))
+            stream.disposition = copier.stream_disposition(copier.video_index)
+        if soundtrack is not None:
+            soundtrack.attach(output, self._kind)
+            self.tracks.copied.append(soundtrack.label)
 
     def _note_losses(self, encoder: Encoder) -> None:
         source, codec, lost = self._track.source, self._options.codec, self.tracks.left_out
@@ -210,48 +149,69 @@ class VideoWriter:
         if source.pixel_aspect != 1 and not (encoder.writes_aspect or self._kind.aspect):
             lost.append(f"pixel aspect {source.pixel_aspect}: {codec} in {self._kind.format} does not write it")
 
-    def _open_encoder(self) -> None:
-        # SVT-AV1 writes to the terminal whatever FFmpeg's log level is, and can only be told so here.
-        os.environ.setdefault("SVT_LOG", "1")
-        try:
-            self._stream.codec_context.open()
-        except av.error.FFmpegError as error:
-            hint = "use a smaller `--to` or another `--codec`"
-            if "nvenc" in self._options.codec:
-                hint = "it needs an NVIDIA card with an encoder; use `--codec x264`"
-            size, layout = self._track.size, self._track.format.name
-            raise EncodeError(
-                f"encoder {self._options.codec} does not start for {size} {layout}: {error.strerror}",
-                hint,
-            ) from error
+    def _copy(self, output: OutputContainer, stream: VideoStream, segments: Sequence[SegmentFile]) -> None:
+        base = self._track.time_base
+        clock = _DecodingClock(segments)
+        for segment in segments:
+            for packet in _packets(segment, base):
+                packet.dts = next(clock)
+                packet.time_base, packet.stream = base, stream
+                at = Fraction(packet.dts) * base
+                if self._company.copier is not None:
+                    self._company.copier.advance(output, at)
+                if self._company.soundtrack is not None:
+                    self._company.soundtrack.advance(output, at)
+                output.mux_one(packet)
 
-    def _mux(self, packets: list[Packet[VideoStream]]) -> None:
-        assert self._output is not None
-        for packet in packets:
-            # Encoders make one up from the nominal rate, which is wrong where the rate varies.
-            if packet.pts is not None and packet.time_base == self._track.time_base:
-                packet.duration = self._durations.pop(packet.pts, packet.duration)
-            at = Fraction(packet.dts or 0) * packet.time_base
-            if self._copier is not None:
-                self._copier.advance(self._output, at)
-            if self._soundtrack is not None:
-                self._soundtrack.advance(self._output, at)
-            self._output.mux_one(packet)
+    def _finish_others(self, output: OutputContainer, last: Stamps) -> None:
+        if (copier := self._company.copier) is not None:
+            copier.advance(output, None)
+            self.track_count -= copier.note_empty()
+        if self._company.soundtrack is not None:
+            self._company.soundtrack.advance(output, (last.last + last.last_duration) * self._track.time_base)
 
 
-def _container_options(kind: OutputContainerKind, track: VideoTrack) -> dict[str, str]:
-    options = dict(kind.options)
-    if kind.negative_times:
-        # MP4 stores the start of a late track in this unit; the default of 1 ms would move the frames.
-        unit = math.lcm(track.time_base.denominator, _AUDIO_CLOCK)
-        options["movie_timescale"] = str(unit if unit < _LARGEST_INT else track.time_base.denominator)
-    return options
+class _DecodingClock:
+    """Decoding times for all packets of a film: each the time that so many frames before it are shown at.
+
+    Encoders make such times up as well, but each segment's would begin before the end of the one before it.
+    """
+
+    def __init__(self, segments: Sequence[SegmentFile]) -> None:
+        self._delay = max(segment.reorder for segment in segments)
+        self._shown = itertools.chain.from_iterable(segment.stamps for segment in segments)
+        head = list(itertools.islice(self._shown, self._delay + 1))
+        # Before the first frame time runs as it does after it.
+        known = [head[0] - (stamp - head[0]) for stamp in reversed(head[1:])]
+        known = [head[0] - (self._delay - k) for k in range(self._delay - len(known))] + known
+        self._times: Iterator[int] = itertools.chain(known, head, self._shown)
+
+    def __next__(self) -> int:
+        return next(self._times)
 
 
-def _scaled_matrix(matrix: tuple[int, ...], track: VideoTrack) -> tuple[int, ...]:
-    """Return a display matrix for the new size: what it moves the picture by is in pixels, as shown."""
-    across = Fraction(track.size.width, track.source.size.width)
-    down = Fraction(track.size.height, track.source.size.height)
-    if track.source.rotation % 180:
-        across, down = down, across
-    return (*matrix[:6], round(matrix[6] * across), round(matrix[7] * down), matrix[8])
+def _packets(segment: SegmentFile, base: Fraction) -> Iterator[Packet[VideoStream]]:
+    """Yield a segment's packets with the times they have in the film.
+
+    Raises:
+        EncodeError: If they are not those that were proved.
+    """
+    durations = dict(zip(segment.stamps, segment.stamps.durations(), strict=True))
+    payload, count, origin = hashlib.sha256(), 0, 0
+    with reading(segment.path), av.open(str(segment.path)) as container:
+        stream = container.streams.video[0]
+        ticks = (stream.time_base or base) / base
+        for packet in container.demux(stream):
+            if packet.size and count < len(durations):
+                payload.update(memoryview(packet))
+                raw = packet.pts or 0
+                origin = raw if count == 0 else origin  # a segment is decoded from the frame that is shown first
+                packet.pts = segment.stamps.first + round((raw - origin) * ticks)
+                packet.duration = durations.get(packet.pts, 0)
+                count += 1
+                yield packet
+    if count != len(segment.stamps) or payload.hexdigest() != segment.payload_sha256:
+        raise EncodeError(
+            f"segment {segment.path.name} has changed on the disk since it was proved",
+            "run the command again: it will be made anew; check the disk",
+        )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fastrestore.frames import Picture as Picture
     from fastrestore.runtime.report import RunReport as RunReport
 
-__version__ = "0.1.0"
+from fastrestore.version import __version__ as __version__
 
 _EXPORTS = {
     "FastRestoreError": "fastrestore.errors",

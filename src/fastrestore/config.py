@@ -144,6 +144,16 @@ class RateTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class Spans:
+    """How long the segments of a run are, in seconds of the source."""
+
+    least: Fraction = Fraction(4)
+    """From here on a cut ends a segment."""
+    most: Fraction = Fraction(12)
+    """From here on the next picture that is no repeat ends it, cut or not; twice as long ends it in any case."""
+
+
+@dataclass(frozen=True, slots=True)
 class EncodeOptions:
     """How the output is encoded."""
 
@@ -180,6 +190,12 @@ class ConvertOptions:
     """Show held duplicates where the source does, instead of spreading motion evenly."""
     threads: int = 0
     """Threads for the network; 0 uses every core."""
+    restart: bool = False
+    """Begin anew, whatever an interrupted run has left."""
+    verify: bool = True
+    """Decode every segment to prove it."""
+    spans: Spans = Spans()
+    """How much of the film is at stake when a run is interrupted."""
 
 
 def parse_time(text: str) -> Fraction:

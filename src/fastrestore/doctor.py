@@ -11,7 +11,8 @@ from fastrestore import __version__
 from fastrestore.config import cpu_count
 from fastrestore.errors import FastRestoreError
 from fastrestore.models import store
-from fastrestore.models.catalog import catalog
+from fastrestore.models.catalog import broken, catalog
+from fastrestore.models.shipped import shipped
 from fastrestore.runtime.engine import BACKENDS, load_backend
 from fastrestore.runtime.media.encoders import ENCODERS, require_installed
 
@@ -36,6 +37,7 @@ def examine() -> list[Finding]:
         _driver(),
         *_encoders(),
         _models(),
+        *_own_models(),
     ]
 
 
@@ -94,13 +96,28 @@ def _encoders() -> list[Finding]:
 def _models() -> Finding:
     checked = 0
     try:
-        for spec in catalog():
+        for spec in shipped().models:
             for precision in spec.artifacts:
                 store.locate(spec, precision)
                 checked += 1
     except FastRestoreError as error:
         return Finding("models", False, error.message, error.hint)
-    return Finding("models", True, f"{len(catalog())} in the catalogue, {checked} files verified")
+    return Finding("models", True, f"{len(shipped().models)} ship, {checked} files verified")
+
+
+def _own_models() -> list[Finding]:
+    """Look at the user's models; what is wrong with them keeps no other model from running."""
+    findings = [Finding(f"model {found.name}", False, found.error.message, found.error.hint) for found in broken()]
+    for spec in catalog():
+        if spec.folder is not None:
+            try:
+                for precision in spec.artifacts:
+                    store.locate(spec, precision)
+            except FastRestoreError as error:
+                findings.append(Finding(f"model {spec.name}", False, error.message, error.hint))
+            else:
+                findings.append(Finding(f"model {spec.name}", True, f"yours, {len(spec.artifacts)} files verified"))
+    return findings
 
 
 def _version(package: str) -> str:

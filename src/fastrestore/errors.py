@@ -4,6 +4,8 @@
 FastRestoreError            exit code 1
   UsageError                exit code 2: an option or argument that cannot be used
   ModelError                a model that is unknown, missing or damaged
+  ExportError               a checkpoint or network that cannot be made into a model
+    ParityError             an export that does not compute what its original computes
   EngineError               a backend or an engine that cannot run
     EngineIncompatibleError an engine that does not fit this machine, model or input
   DeviceError               a device that is missing or failed
@@ -43,6 +45,27 @@ class UsageError(FastRestoreError):
 
 class ModelError(FastRestoreError):
     """A model that is unknown, missing or damaged."""
+
+
+class ExportError(FastRestoreError):
+    """A checkpoint or network that cannot be made into a model."""
+
+
+class ParityError(ExportError):
+    """An export that does not compute what its original computes.
+
+    Args:
+        max_abs: Largest difference seen, in units of the output; infinity where there was nothing to compare.
+        tolerance: Largest difference allowed.
+        where: On which input, and where in the network the two part.
+        hint: What the user can do about it.
+    """
+
+    def __init__(self, max_abs: float, tolerance: float, where: str, hint: str = "") -> None:
+        super().__init__(f"the export differs from its original by {max_abs:.2e}, wanted {tolerance:.2e}: {where}", hint)
+        self.max_abs = max_abs
+        self.tolerance = tolerance
+        self.where = where
 
 
 class EngineError(FastRestoreError):

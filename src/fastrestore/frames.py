@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
@@ -146,6 +147,14 @@ class Picture:
         return self.format == other.format and all(
             np.array_equal(a, b) for a, b in zip(self.planes, other.planes, strict=True)
         )
+
+    @property
+    def crc32(self) -> int:
+        """CRC-32 of all samples: two readings of one frame have the same."""
+        checksum = 0
+        for plane in self.planes:
+            checksum = zlib.crc32(np.ascontiguousarray(plane), checksum)
+        return checksum
 
     def __repr__(self) -> str:
         return f"Picture({self.size}, {self.format.name}, {self.colour.matrix.name})"

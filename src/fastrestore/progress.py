@@ -110,7 +110,7 @@ def emit(event: str, data: Mapping[str, object]) -> None:
 
 
 def _rate(progress: Progress) -> float:
-    return progress.frames / progress.elapsed_s if progress.elapsed_s else 0.0
+    return (progress.frames - progress.earlier) / progress.elapsed_s if progress.elapsed_s else 0.0
 
 
 def _slowest(progress: Progress) -> str:

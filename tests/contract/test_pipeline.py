@@ -16,7 +16,8 @@ from fastrestore.geometry import Size
 from fastrestore.kernels.ops import open_ops
 from fastrestore.models.catalog import find
 from fastrestore.runtime.engine import choose_backend
-from fastrestore.runtime.motion import DisEstimator, DisPair
+from fastrestore.runtime.flowpair import FlowMotion
+from fastrestore.runtime.motion import DisEstimator
 from fastrestore.runtime.pipeline import FramePipeline, Stages
 from fastrestore.runtime.restorer import Output, Restorer
 
@@ -46,7 +47,7 @@ class CountingEstimator(DisEstimator):
         super().__init__(OPS)
         self.sizes: list[Size] = []
 
-    def pair(self, left: Picture, right: Picture) -> DisPair:
+    def pair(self, left: Picture, right: Picture) -> FlowMotion:
         self.sizes.append(left.size)
         return super().pair(left, right)
 

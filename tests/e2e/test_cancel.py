@@ -26,7 +26,7 @@ def stopped(source: Path, folder: Path, *signals: signal.Signals) -> Ran:
         assert process.stdout is not None
         while json.loads(process.stdout.readline())["event"] != "progress":
             pass
-        assert (folder / "out.mkv.part").exists()
+        assert (folder / "out.mkv.fastrestore").is_dir()
         for number in signals:
             process.send_signal(number)
         out, err = process.communicate()

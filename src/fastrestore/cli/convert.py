@@ -51,6 +51,11 @@ def convert(
     threads: Annotated[int, typer.Option(min=0, max=1024, help="For the network; 0 uses every core.", metavar="N")] = 0,
     keep_holds: Annotated[bool, typer.Option("--keep-holds", help="Show held frames where the source does.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs, once complete.")] = False,
+    restart: Annotated[
+        bool,
+        typer.Option("--restart", "--no-resume", help="Begin anew, whatever an interrupted run has left."),
+    ] = False,
+    verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Decode what was encoded, to prove it.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     progress: Progress = ProgressKind.AUTO,
     report: Annotated[Optional[Path], typer.Option(help="Write what was done as JSON.", metavar="FILE.json")] = None,
@@ -74,6 +79,8 @@ def convert(
         overwrite=overwrite,
         keep_holds=keep_holds,
         threads=threads,
+        restart=restart,
+        verify=verify,
     )
     pairs = output_paths(inputs, output)
     _check(pairs, options, report)
@@ -162,7 +169,8 @@ def _print_summary(report: RunReport) -> None:
         "frames": f"{report.output_frames} from {report.source_frames}: {report.restored_frames} restored, "
         f"{report.synthesized_frames} synthesised; {report.cuts} cuts, {report.held_frames} held frames evened",
         "tracks": ", ".join(report.copied_tracks) or "no others",
-        "time": f"{report.wall_s:.1f} s, {report.output_fps:.1f} frames a second; bound by {report.busiest}",
+        "time": f"{report.wall_s:.1f} s, {report.output_fps:.1f} frames a second"
+        + (f"; bound by {report.busiest}" if busy else ""),
         "busy s": busy,
     }
     for key, value in lines.items():

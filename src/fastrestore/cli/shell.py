@@ -48,7 +48,7 @@ def main() -> None:
     except MemoryError:
         _fail(JobError("there is not enough memory", "use a smaller `--to`, or `--tile`"))
     except _Stopped:
-        _fail(JobCancelledError("stopped", "nothing unfinished was left behind; run the command again to start over"))
+        _fail(JobCancelledError("stopped", "run the same command again to go on from the last finished segment"))
     _leave(code or 0)
 
 

@@ -85,15 +85,6 @@ def test_backward_timestamps_are_counted(tmp_path: Path) -> None:
         assert reader.notes.repaired_timestamps == 1
 
 
-def test_change_of_size_is_an_error_with_a_hint(tmp_path: Path) -> None:
-    path = tmp_path / "a.h264"
-    parts = [write_clip(tmp_path / f"{w}.h264", Clip(3, size=Size(w, 48))) for w in (64, 96)]
-    path.write_bytes(b"".join(part.read_bytes() for part in parts))
-    with VideoReader(path) as reader, pytest.raises(DecodeError, match=r"from 64x48 yuv420p to 96x48") as caught:
-        list(reader)
-    assert "--end 0.120" in caught.value.hint
-
-
 @pytest.mark.parametrize("share", [0.97, 0.7, 0.3])
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_cut_off_file_is_an_error(tmp_path: Path, suffix: str, share: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
 from tests.media_samples import Clip, Lines, Sound, packets_of, restore, write_clip
 
@@ -47,7 +48,12 @@ def test_range_keeps_sync_and_drops_nothing_inside(tmp_path: Path, source: str, 
     start, end = Fraction(2, 5), Fraction(6, 5)
     output = tmp_path / f"o{target}"
     restore(film, output, rate=Fraction(60), start=start, end=end)
-    inside = [p for p in packets_of(film, 1) if p.pts + p.duration > start and p.pts < end]
+    # Matroska holds no times below 0: there the packet that the range begins in the middle of is left out.
+    inside = [
+        p
+        for p in packets_of(film, 1)
+        if p.pts < end and (p.pts >= start - MS / 2 if target == ".mkv" else p.pts + p.duration > start)
+    ]
     copied = packets_of(output, 1)
     assert [p.data for p in copied] == [p.data for p in inside]
     picture = min(p.pts for p in packets_of(output, 0))
@@ -66,9 +72,10 @@ def test_chapters_of_a_range(tmp_path: Path) -> None:
     restore(film, tmp_path / "o.mkv", start=Fraction(2, 5), end=Fraction(9, 10))
     with VideoReader(tmp_path / "o.mkv") as reader:
         assert len(list(reader)) == 13
-        assert reader._container is not None
-        chapters = [(c["start"] * (c["time_base"] or 0), c["end"] * (c["time_base"] or 0)) for c in
-                    reader._container.chapters()]  # fmt: skip
+    with av.open(str(tmp_path / "o.mkv")) as container:
+        chapters = [
+            (c["start"] * (c["time_base"] or 0), c["end"] * (c["time_base"] or 0)) for c in container.chapters()
+        ]
     assert chapters == [(0, Fraction(1, 2))]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from tests.media_samples import SMALL, Clip, packets_of, ramp, restore, write_clip
+from tests.media_samples import SMALL, Clip, packets_of, ramp, restore, write_clip, write_film
 
 from fastrestore.config import EncodeOptions
 from fastrestore.errors import EncodeError, UsageError
@@ -20,7 +20,9 @@ from fastrestore.frames import FORMATS, Colour, Frame, Matrix, StreamInfo
 from fastrestore.geometry import Size
 from fastrestore.runtime.media.encoders import find_encoder, output_format
 from fastrestore.runtime.media.reader import VideoReader
-from fastrestore.runtime.media.writer import VideoTrack, VideoWriter
+from fastrestore.runtime.media.segment import SegmentWriter
+from fastrestore.runtime.media.track import VideoTrack
+from fastrestore.runtime.media.writer import FilmWriter
 
 HDR: dict[str, Any] = {
     "mastering": (
@@ -49,25 +51,23 @@ class Track:
     aspect: Fraction = Fraction(1)
     matrix: tuple[int, ...] | None = None
 
-    def open(self, path: Path) -> VideoWriter:
+    def track(self) -> VideoTrack:
         layout = FORMATS[self.layout]
         info = StreamInfo(
             SMALL, layout, self.colour, Fraction(25), pixel_aspect=self.aspect, time_base=self.clock, hdr=self.hdr or {}
         )
-        track = VideoTrack(SMALL, layout, self.colour, info, self.rate, self.times[0], self.matrix)
-        return VideoWriter(path, path, track, EncodeOptions(codec=self.codec))
+        return VideoTrack(SMALL, layout, self.colour, info, self.rate, self.times[0], self.matrix)
+
+    def open(self, path: Path) -> SegmentWriter:
+        return SegmentWriter(path, self.track(), EncodeOptions(codec=self.codec))
 
     def frames(self) -> list[Frame]:
         ends = [*self.times[1:], self.times[-1] + self.last]
         pictures = [ramp(self.layout, k, colour=self.colour) for k in range(len(self.times))]
         return [Frame(p, a, b - a) for p, a, b in zip(pictures, self.times, ends, strict=True)]
 
-    def write(self, path: Path) -> VideoWriter:
-        with self.open(path) as writer:
-            for frame in self.frames():
-                writer.write(frame)
-            writer.finish()
-        return writer
+    def write(self, path: Path) -> FilmWriter:
+        return write_film(path, self.track(), EncodeOptions(codec=self.codec), self.frames(), split=3)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
@@ -141,7 +141,7 @@ def test_hevc_in_mp4_has_the_tag_that_apple_wants(tmp_path: Path) -> None:
 )
 def test_misfit_is_a_usage_error_before_any_work(tmp_path: Path, name: str, wanted: str) -> None:
     with pytest.raises(UsageError, match=wanted) as caught:
-        Track().open(tmp_path / name)
+        FilmWriter(tmp_path / name, tmp_path / name, Track().track(), EncodeOptions())
     assert caught.value.hint
     assert not list(tmp_path.iterdir())
 
@@ -149,7 +149,7 @@ def test_misfit_is_a_usage_error_before_any_work(tmp_path: Path, name: str, want
 @pytest.mark.parametrize(("codec", "name"), [("svtav1", "a.mov"), ("ffv1", "a.mov"), ("x265", "a.webm")])
 def test_more_misfits(tmp_path: Path, codec: str, name: str) -> None:
     with pytest.raises(UsageError, match=f"cannot hold {codec}"):
-        Track(codec).open(tmp_path / name)
+        FilmWriter(tmp_path / name, tmp_path / name, Track(codec).track(), EncodeOptions(codec=codec))
 
 
 @pytest.mark.parametrize("codec", ["h264_nvenc", "hevc_nvenc", "av1_nvenc"])

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fastrestore.runtime.disflow import DisFlow, FlowPair
+from fastrestore.frames import Motion
+from fastrestore.runtime.disflow import DisFlow
+from fastrestore.runtime.flowpair import FlowPair
 
 _U8 = NDArray[np.uint8]
 _F32 = NDArray[np.float32]
@@ -52,8 +54,8 @@ def _warp(plane: _U8, flow: _F32) -> _F32:
     return np.asarray(cv2.remap(source, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
 
-def _between(left: _U8, right: _U8, to_left: _F32, to_right: _F32, mask: _F32) -> _F32:
-    return mask * _warp(left, to_left) + (1 - mask) * _warp(right, to_right)
+def _between(left: _U8, right: _U8, motion: Motion) -> _F32:
+    return motion.mask * _warp(left, motion.flow_to_left) + (1 - motion.mask) * _warp(right, motion.flow_to_right)
 
 
 def _psnr(one: _F32, other: _F32) -> float:
@@ -69,9 +71,9 @@ def _scene(t: float) -> _F32:
     return frame * (1 - cover) + _moved(_texture(2) + 40, 8 * t, 0) * cover
 
 
-def _assert_sound(pair: FlowPair, size: tuple[int, int], result: tuple[_F32, _F32, _F32]) -> None:
-    to_left, to_right, mask = result
-    for flow in (pair.forward, pair.backward, to_left, to_right):
+def _assert_sound(pair: FlowPair, size: tuple[int, int], motion: Motion) -> None:
+    mask = motion.mask
+    for flow in (pair.forward, pair.backward, motion.flow_to_left, motion.flow_to_right):
         assert flow.shape == (*size, 2)
         assert flow.dtype == np.float32
         assert np.isfinite(flow).all()
@@ -89,14 +91,14 @@ def test_translation_is_recovered(t: float) -> None:
     texture = _texture(3)
     flow = DisFlow()
     pair = flow.pair(_u8(texture), _u8(_moved(texture, dx, dy)))
-    to_left, to_right, mask = flow.at(pair, t)
+    motion = pair.at(t)
     inside = np.s_[16:-16, 16:-16]
     shift = np.array([dx, dy], dtype=np.float32)
     assert np.abs(pair.forward[inside] - shift).mean() < 0.2
     assert np.abs(pair.backward[inside] + shift).mean() < 0.2
-    assert np.abs(to_left[inside] + t * shift).mean() < 0.2
-    assert np.abs(to_right[inside] - (1 - t) * shift).mean() < 0.2
-    assert np.abs(mask[inside] - (1 - t)).mean() < 0.05
+    assert np.abs(motion.flow_to_left[inside] + t * shift).mean() < 0.2
+    assert np.abs(motion.flow_to_right[inside] - (1 - t) * shift).mean() < 0.2
+    assert np.abs(motion.mask[inside] - (1 - t)).mean() < 0.05
 
 
 @pytest.mark.parametrize("t", [1 / 3, 0.5])
@@ -108,9 +110,9 @@ def test_occlusion_beats_both_averages(t: float) -> None:
     even = np.full((_H, _W), 1 - t, dtype=np.float32)
     still = np.zeros((_H, _W, 2), dtype=np.float32)
     t32 = np.float32(t)
-    plain = _between(left, right, t32 * pair.backward, (1 - t32) * pair.forward, even)
-    ours = _psnr(_between(left, right, *flow.at(pair, t))[rim], truth[rim])
-    assert ours > _psnr(_between(left, right, still, still, even)[rim], truth[rim]) + 3
+    plain = _between(left, right, Motion(t32 * pair.backward, (1 - t32) * pair.forward, even))
+    ours = _psnr(_between(left, right, pair.at(t))[rim], truth[rim])
+    assert ours > _psnr(_between(left, right, Motion(still, still, even))[rim], truth[rim]) + 3
     assert ours > _psnr(plain[rim], truth[rim]) + 0.5
 
 
@@ -119,7 +121,7 @@ def test_the_mask_prefers_the_frame_that_saw_it() -> None:
     wide = _texture(11, _H, _W + 40)
     left, right = _u8(wide[:, 20 : 20 + _W]), _u8(wide[:, 10 : 10 + _W])
     flow = DisFlow()
-    mask = flow.at(flow.pair(left, right), 0.5)[2]
+    mask = flow.pair(left, right).at(0.5).mask
     assert mask[:, :4].mean() < 0.4
     assert mask[:, -4:].mean() > 0.6
     assert abs(mask[:, 20:-20].mean() - 0.5) < 0.01
@@ -128,19 +130,19 @@ def test_the_mask_prefers_the_frame_that_saw_it() -> None:
 def test_identical_frames_stand_still() -> None:
     frame = _u8(_texture(4))
     flow = DisFlow()
-    to_left, to_right, mask = flow.at(flow.pair(frame, frame), 0.3)
-    assert np.abs(to_left).max() < 1e-3
-    assert np.abs(to_right).max() < 1e-3
-    assert np.array_equal(mask, np.full_like(mask, 1 - 0.3))
+    motion = flow.pair(frame, frame).at(0.3)
+    assert np.abs(motion.flow_to_left).max() < 1e-3
+    assert np.abs(motion.flow_to_right).max() < 1e-3
+    assert np.array_equal(motion.mask, np.full_like(motion.mask, 1 - 0.3))
 
 
 @pytest.mark.parametrize("t", [0.0, 1e-6, 1 - 1e-6, 1.0])
 def test_close_to_a_frame_it_is_that_frame(t: float) -> None:
     left, right = _u8(_scene(0)), _u8(_scene(1))
     flow = DisFlow()
-    result = flow.at(flow.pair(left, right), t)
+    result = flow.pair(left, right).at(t)
     nearer = left if t < 0.5 else right
-    assert np.abs(_between(left, right, *result) - nearer).max() < 0.05
+    assert np.abs(_between(left, right, result) - nearer).max() < 0.05
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (7, 5), (1, 90), (33, 64), (65, 67)])
@@ -149,7 +151,7 @@ def test_any_size_works(size: tuple[int, int]) -> None:
     left, right = (rng.integers(0, 256, size, dtype=np.uint8) for _ in range(2))
     flow = DisFlow()
     pair = flow.pair(left, right)
-    _assert_sound(pair, size, flow.at(pair, 0.4))
+    _assert_sound(pair, size, pair.at(0.4))
 
 
 @pytest.mark.parametrize(("left", "right"), [(0, 0), (0, 255), (255, 0), (0, None), (None, 255), (128, None)])
@@ -159,7 +161,7 @@ def test_blank_frames_are_survived(left: int | None, right: int | None) -> None:
     first, second = (picture if v is None else np.full_like(picture, v) for v in (left, right))
     flow = DisFlow()
     pair = flow.pair(first, second)
-    _assert_sound(pair, (_H, _W), flow.at(pair, 0.5))
+    _assert_sound(pair, (_H, _W), pair.at(0.5))
 
 
 def test_flicker_is_not_motion() -> None:
@@ -168,7 +170,7 @@ def test_flicker_is_not_motion() -> None:
     right = _moved(texture, dx, 0) * 0.75 - 10
     flow = DisFlow()
     pair = flow.pair(_u8(texture), _u8(right))
-    mask = flow.at(pair, 0.5)[2]
+    mask = pair.at(0.5).mask
     inside = np.s_[16:-16, 16:-16]
     assert np.abs(pair.forward[inside] - np.array([dx, 0], dtype=np.float32)).mean() < 0.3
     assert np.abs(mask[inside] - 0.5).mean() < 0.05
@@ -180,18 +182,20 @@ def test_same_input_same_bytes(threads: int) -> None:
     cv2.setNumThreads(1)
     used = DisFlow()
     used.pair(right, _u8(_texture(8)))
-    wanted = used.at(used.pair(left, right), 0.4)
+    wanted = used.pair(left, right).at(0.4)
     cv2.setNumThreads(threads)
     fresh = DisFlow()
-    for one, other in zip(wanted, fresh.at(fresh.pair(left, right), 0.4), strict=True):
-        assert one.tobytes() == other.tobytes()
+    found = fresh.pair(left, right).at(0.4)
+    assert wanted.flow_to_left.tobytes() == found.flow_to_left.tobytes()
+    assert wanted.flow_to_right.tobytes() == found.flow_to_right.tobytes()
+    assert wanted.mask.tobytes() == found.mask.tobytes()
 
 
 def test_inputs_stay_untouched() -> None:
     left, right = _u8(_scene(0)), _u8(_scene(1))
     kept = left.copy(), right.copy()
     flow = DisFlow()
-    flow.at(flow.pair(left, right), 0.5)
+    flow.pair(left, right).at(0.5)
     assert np.array_equal(left, kept[0])
     assert np.array_equal(right, kept[1])
 
@@ -212,4 +216,4 @@ def test_wrong_input_is_told_apart() -> None:
     with pytest.raises(ValueError, match="not empty"):
         flow.pair(frame[:0], frame[:0])
     with pytest.raises(ValueError, match="wanted a value within"):
-        flow.at(flow.pair(frame, frame), 1.5)
+        flow.pair(frame, frame).at(1.5)

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fastrestore.config import Spans
 from fastrestore.frames import EXACT_S, FORMATS, Colour, Frame, Picture, StreamInfo
 from fastrestore.geometry import Size
 from fastrestore.kernels.ops import open_ops
-from fastrestore.runtime.observation import Spans
 from fastrestore.runtime.timeline import Instant, Interval, Rules, Timeline
 
 OPS = open_ops("cpu")

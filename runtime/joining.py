@@ -1,0 +1,139 @@
+"""Joins the segments of a film into one file with everything that goes along, and proves it before it gets its name."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+from fastrestore.config import ConvertOptions
+from fastrestore.errors import EncodeError
+from fastrestore.runtime.findings import errors
+from fastrestore.runtime.manifest import Manifest, SegmentPromise, stamp_of, times_digest
+from fastrestore.runtime.media import postscript
+from fastrestore.runtime.media.reader import VideoReader
+from fastrestore.runtime.media.soundtrack import Soundtrack
+from fastrestore.runtime.media.survey import Survey, survey
+from fastrestore.runtime.media.track import VideoTrack
+from fastrestore.runtime.media.tracks import TrackCopier, TrackSummary
+from fastrestore.runtime.media.writer import Company, FilmWriter, SegmentFile
+from fastrestore.runtime.plan import WorkPlan
+from fastrestore.runtime.verification import check, promise_of
+from fastrestore.version import __version__
+
+_MOST_TOLD = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """What is to become of the segments."""
+
+    output: Path
+    """Its extension chooses the container."""
+    track: VideoTrack
+    plan: WorkPlan
+    options: ConvertOptions
+    shift: Fraction
+    """Seconds of the source that become 0 in the output."""
+    reader: VideoReader | None
+    """The file whose other tracks go along, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """What a finished file holds."""
+
+    frames: int
+    tracks: TrackSummary
+
+
+def check_company(film: Film) -> None:
+    """Open whatever is to go along once, so that hours of work do not end with a soundtrack that cannot be read.
+
+    Raises:
+        DecodeError: If it cannot be read.
+    """
+    _company(film).close()
+
+
+def join(path: Path, segments: list[SegmentFile], film: Film) -> Joined:
+    """Write the finished file and hold it against what was meant.
+
+    Raises:
+        EncodeError: If it cannot be written, or does not hold what it should.
+        DecodeError: If a track of the source cannot be read.
+    """
+    with FilmWriter(path, film.output, film.track, film.options.encode, _company(film)) as writer:
+        writer.write(segments)
+    base = film.track.time_base
+    found = survey(path, seams=[segment.stamps.first * base for segment in segments[1:]])
+    manifest = _manifest(found, segments, film)
+    problems = [problem.message for problem in errors(check(found, manifest))]
+    if len(found.tracks) < writer.track_count:
+        problems.append(f"{len(found.tracks)} other tracks instead of {writer.track_count}")
+    if problems:
+        raise EncodeError(
+            f"the written file does not hold what it should: {'; '.join(problems[:_MOST_TOLD])}",
+            "this is a fault of fastrestore: please report it with the command",
+        )
+    postscript.append(path, manifest.to_text())
+    if postscript.read(path) != manifest.to_text():
+        raise EncodeError("the written file does not hold its manifest", "run the command again; check the disk")
+    return Joined(sum(len(segment.stamps) for segment in segments), writer.tracks)
+
+
+def _company(film: Film) -> Company:
+    reader, options = film.reader, film.options
+    with ExitStack() as opened:  # what is opened here belongs to the writer once that is made
+        copier = soundtrack = None
+        if reader is not None:
+            copier = TrackCopier(
+                reader.path,
+                reader.stream_index,
+                keep_audio=options.audio is None,
+                start=None if options.start is None else film.shift,
+                end=options.end,
+            )
+            opened.callback(copier.close)
+        if options.audio is not None:
+            soundtrack = Soundtrack(options.audio, film.track.first_pts, options.encode.audio_bit_rate)
+        opened.pop_all()
+    return Company(copier, soundtrack)
+
+
+def _manifest(found: Survey, segments: list[SegmentFile], film: Film) -> Manifest:
+    """Return what the file must hold: the video by the plan, the hashes and the other tracks as they were found."""
+    plan, base, unit = film.plan, film.track.time_base, found.video.unit
+    promise = promise_of(found, rate=plan.rate, settings=_settings(film), version=__version__)
+    video = replace(
+        promise.video,
+        width=plan.size.width,
+        height=plan.size.height,
+        layout=plan.format.name,
+        matrix=int(plan.colour.matrix),
+        full_range=plan.colour.full_range,
+        times_sha256=times_digest(stamp_of(stamp * base, unit) for segment in segments for stamp in segment.stamps),
+    )
+    runs = [*found.video.runs, *[None] * (len(segments) - len(found.video.runs))]
+    promised = tuple(
+        SegmentPromise(
+            len(segment.stamps),
+            stamp_of(segment.stamps.first * base, unit) * unit,
+            stamp_of(segment.stamps.last * base, unit) * unit,
+            run.sha256 if run is not None else "",
+        )
+        for segment, run in zip(segments, runs, strict=False)
+    )
+    return replace(promise, video=video, segments=promised)
+
+
+def _settings(film: Film) -> dict[str, str]:
+    options = film.options
+    return {
+        "source": "" if film.reader is None else film.reader.path.name,
+        "restore": ", ".join(spec.name for spec in film.plan.chain),
+        "motion": film.plan.motion.name if film.plan.motion else "",
+        "order": film.plan.order.value,
+        "encode": f"{options.encode.codec} {options.encode.crf or ''} {options.encode.preset or ''}".strip(),
+    }

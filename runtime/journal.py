@@ -1,0 +1,215 @@
+"""The record of an unfinished run: what was asked for, and every segment that is done. It only ever grows.
+
+One line each, and before it the CRC-32 of the line: a line that was torn by a crash or a failing disk is known as such,
+and the record ends before it. The first line is the header.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from fastrestore.errors import JobError
+from fastrestore.kernels.ops import Difference
+from fastrestore.runtime.media.stamps import Stamps
+from fastrestore.runtime.media.translate import writing
+from fastrestore.runtime.observation import Opening
+from fastrestore.runtime.timeline import SegmentStart
+
+SCHEMA = "fastrestore.journal/1"
+LONGEST_BYTES = 256 << 20
+"""A longer record is no record of ours: a film of a thousand hours has 100 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a run was asked to do. A run goes on only where all of it is the same."""
+
+    settings: Mapping[str, str]
+    """Everything that the output depends on, in words."""
+    source: Mapping[str, Any]
+    """What the source was: size, time of change, a checksum."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A segment that is on the disk, proved."""
+
+    name: str
+    """Of its file in the work folder."""
+    bytes: int
+    sha256: str
+    """Of the file."""
+    payload_sha256: str
+    """Of its packets in decoding order."""
+    reorder: int
+    stamps: Stamps
+    source_begin: int
+    """Number of its first source frame."""
+    source_end: int
+    """Number of the first source frame after it."""
+    next: SegmentStart | None
+    """Where the next segment begins, or None after the last."""
+    sequential: bool = False
+    """Whether the source must be read from its beginning to get to the next one: it had faults so far."""
+    totals: Mapping[str, int] = field(default_factory=dict)
+    """Counts for the report, from the film's beginning up to here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The whole output is written and verified under its temporary name; only its own name is missing."""
+
+    bytes: int
+    report: Mapping[str, Any] = field(default_factory=dict)
+    """The run's report."""
+
+
+@dataclass
+class Record:
+    """What a journal says."""
+
+    header: Header
+    done: list[Done] = field(default_factory=list)
+    finished: Finished | None = None
+
+
+class Journal:
+    """A journal file.
+
+    Args:
+        path: The file. `begin` makes it, `read` reads it, `append` adds to it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def begin(self, header: Header) -> Record:
+        """Start an empty record.
+
+        Raises:
+            EncodeError: If it cannot be written.
+        """
+        with writing(self._path):
+            self._path.unlink(missing_ok=True)
+        self._write("header", {"schema": SCHEMA, **asdict(header)})
+        return Record(header)
+
+    def read(self) -> Record | None:
+        """Return what is on record, up to the first line that is not whole; None if there is no whole header.
+
+        What follows such a line is cut off, so that the record can go on.
+
+        Raises:
+            EncodeError: If the file cannot be read or cut.
+            JobError: If it was written by another version.
+        """
+        with writing(self._path):
+            if not self._path.is_file() or self._path.stat().st_size > LONGEST_BYTES:
+                return None
+            data = self._path.read_bytes()
+        record: Record | None = None
+        whole = 0
+        for line in data.splitlines(keepends=True):
+            entry = _entry(line)
+            if entry is None:
+                break
+            record, understood = _add(record, *entry)
+            if not understood:
+                break
+            whole += len(line)
+        if record is not None and whole < len(data):
+            with writing(self._path):
+                os.truncate(self._path, whole)
+        return record
+
+    def append(self, entry: Done | Finished) -> None:
+        """Add a line and put it on the disk.
+
+        Raises:
+            EncodeError: If it cannot be written.
+        """
+        self._write("done" if isinstance(entry, Done) else "finished", asdict(entry))
+
+    def keep(self, record: Record, count: int) -> None:
+        """Forget all but the first `count` segments.
+
+        Raises:
+            EncodeError: If it cannot be written.
+        """
+        kept = record.done[:count]
+        self.begin(record.header)
+        for entry in kept:
+            self.append(entry)
+        record.done[:], record.finished = kept, None
+
+    def _write(self, kind: str, fields: Mapping[str, Any]) -> None:
+        text = json.dumps({"kind": kind, **fields}, default=str, separators=(",", ":"))
+        line = f"{zlib.crc32(text.encode()):08x} {text}\n".encode()
+        with writing(self._path):
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+            try:
+                if os.write(descriptor, line) != len(line):
+                    raise OSError("the disk took only a part of a line")
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+def _entry(line: bytes) -> tuple[str, dict[str, Any]] | None:
+    """Return a line's kind and fields, or None if it is not whole."""
+    checksum, _, text = line.partition(b" ")
+    if not line.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(text[:-1]):
+        return None
+    try:
+        fields = json.loads(text)
+        return str(fields.pop("kind")), fields
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _add(record: Record | None, kind: str, fields: dict[str, Any]) -> tuple[Record | None, bool]:
+    """Add a whole line to a record; say whether it was understood."""
+    try:
+        if kind == "header" and record is None:
+            if (found := fields.pop("schema", None)) != SCHEMA:
+                raise JobError(
+                    f"unfinished work of another version ({found})", "add `--restart` to begin anew"
+                )
+            return Record(Header(**fields)), True
+        if record is None or record.finished is not None:
+            return record, False
+        if kind == "done":
+            record.done.append(_done(fields))
+        elif kind == "finished":
+            record.finished = Finished(**fields)
+        else:
+            return record, False
+    except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
+        return record, False
+    return record, True
+
+
+def _done(fields: dict[str, Any]) -> Done:
+    stamps, after = fields["stamps"], fields["next"]
+    gaps = tuple((int(gap), int(count)) for gap, count in stamps["gaps"])
+    fields["stamps"] = Stamps(int(stamps["first"]), gaps, int(stamps["last_duration"]))
+    fields["next"] = None if after is None else _start(after)
+    done = Done(**fields)
+    if Path(done.name).name != done.name:
+        raise ValueError("a name that leads elsewhere")
+    return done
+
+
+def _start(fields: dict[str, Any]) -> SegmentStart:
+    opening = dict(fields["opening"])
+    for key in ("pts", "step"):
+        opening[key] = None if opening[key] is None else Fraction(opening[key])
+    opening["recent"] = tuple(Difference(**each) for each in opening["recent"])
+    return SegmentStart(**{**fields, "opening": Opening(**opening), "origin": Fraction(fields["origin"])})

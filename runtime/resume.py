@@ -1,0 +1,66 @@
+"""Finds the place in a source at which an interrupted run goes on, and makes sure that it is the place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext
+from itertools import chain, islice
+
+from fastrestore.errors import DecodeError, JobError
+from fastrestore.frames import Frame
+from fastrestore.runtime.media.reader import VideoReader
+from fastrestore.runtime.observation import Opening
+
+Reopen = Callable[[Opening], VideoReader]
+"""Opens the source again, to be read from a frame on."""
+
+
+@contextmanager
+def frames_from(
+    reader: VideoReader, reopen: Reopen, opening: Opening, *, sequential: bool
+) -> Iterator[Iterator[Frame]]:
+    """Yield the source's frames from an opening on.
+
+    Seeking saves reading everything before, but depends on the file: the frame found must have the very time and
+    samples that are on record, else the source is read from its beginning.
+
+    Args:
+        reader: The source, opened at its beginning and not read yet.
+        reopen: Opens it again.
+        opening: The frame to go on from.
+        sequential: Do not seek: the source has faults, whose repair depends on what was read before them.
+
+    Raises:
+        JobError: If the frame is not found: the source is not what it was.
+        DecodeError: If the source cannot be read.
+    """
+    found = None if sequential else _sought(reopen, opening)
+    with nullcontext() if found is None else closing(found[0]):
+        if found is None:
+            frames: Iterator[Frame] = islice(iter(reader), opening.index, None)
+            first = next(frames, None)
+        else:
+            _, first, frames = found
+        if first is None or not _is(first, opening):
+            raise JobError(
+                f"the unfinished work goes on with frame {opening.index} of {reader.path}, which is another one now",
+                "add `--restart` to begin anew",
+            )
+        yield chain([first], frames)
+
+
+def _sought(reopen: Reopen, opening: Opening) -> tuple[VideoReader, Frame, Iterator[Frame]] | None:
+    try:
+        reader = reopen(opening)
+    except DecodeError:
+        return None
+    frames = iter(reader)
+    first = next(frames, None)
+    if first is not None and _is(first, opening):
+        return reader, first, frames
+    reader.close()
+    return None
+
+
+def _is(frame: Frame, opening: Opening) -> bool:
+    return frame.pts == opening.pts and frame.picture.crc32 == opening.crc32

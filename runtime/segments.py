@@ -1,0 +1,176 @@
+"""Makes the segments of an output: encodes, proves, names and records them, one after the other."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from fastrestore.config import EncodeOptions
+from fastrestore.files import part_path
+from fastrestore.frames import Frame
+from fastrestore.runtime.journal import Done, Record
+from fastrestore.runtime.media.segment import Encoded, SegmentWriter, prove_segment
+from fastrestore.runtime.media.track import VideoTrack
+from fastrestore.runtime.media.translate import writing
+from fastrestore.runtime.media.writer import SegmentFile
+from fastrestore.runtime.pipeline import Mark
+from fastrestore.runtime.report import StageClock
+from fastrestore.runtime.timeline import SegmentStart
+from fastrestore.runtime.workfolder import WorkFolder, file_sha256, sync_folder
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How segments are made."""
+
+    track: VideoTrack
+    encode: EncodeOptions
+    shift: Fraction
+    """Seconds of the source that become 0 in the output."""
+    decode: bool = True
+    """Whether every segment is decoded to prove it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """What lies behind a point between two segments."""
+
+    next: SegmentStart | None
+    """The segment after it, or None at the end of the film."""
+    source_end: int
+    """Number of the first source frame after it."""
+    sequential: bool
+    totals: Mapping[str, int]
+    """Counts from the beginning of the film."""
+
+
+class SegmentMaker:
+    """Turns finished frames into segments on the disk.
+
+    A segment is proved in a thread of its own while the next one is encoded, and only then gets its name and its line
+    in the journal: first the content is on the disk, then the name, then the line. Use it in a `with` statement.
+
+    Args:
+        work: Where they go.
+        record: What is there already.
+        recipe: How they are made.
+        clock: Counts the time.
+    """
+
+    def __init__(self, work: WorkFolder, record: Record, recipe: Recipe, clock: StageClock) -> None:
+        self._work, self._record, self._recipe, self._clock = work, record, recipe, clock
+        self._proving = ThreadPoolExecutor(1, thread_name_prefix="fastrestore-verify")
+        self._pending: Future[None] | None = None
+        self._number = len(record.done)
+        self._source_begin = record.done[-1].source_end if record.done else 0
+        self._after = record.done[-1].stamps.last if record.done else None
+
+    def make(
+        self,
+        frames: Iterator[tuple[Frame, Mark | None]],
+        passed: Callable[[Mark | None], Passed],
+        on_frame: Callable[[], object],
+    ) -> None:
+        """Make all segments that are still missing.
+
+        Args:
+            frames: Finished frames; the first of each segment with its mark.
+            passed: Says what lies before a mark; None asks for the end of the film.
+            on_frame: Called after every frame.
+
+        Raises:
+            FastRestoreError: Whatever the frames fail with.
+            EncodeError: If a segment cannot be written, or is not what was encoded.
+        """
+        with contextlib.ExitStack() as stack:
+            writer: SegmentWriter | None = None
+            for frame, mark in frames:
+                if mark is not None:
+                    if writer is not None:
+                        self._close(writer, passed(mark))
+                    writer = stack.enter_context(self._open())
+                assert writer is not None, "the first frame begins a segment"
+                with self._clock.busy("encode"):
+                    writer.write(Frame(frame.picture, frame.pts - self._recipe.shift, frame.duration))
+                on_frame()
+            if writer is None:
+                writer = stack.enter_context(self._open())  # its `finish` says that there is nothing to encode
+            self._close(writer, passed(None))
+            self._wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._proving.shutdown(wait=True, cancel_futures=True)
+
+    def _open(self) -> SegmentWriter:
+        return SegmentWriter(
+            part_path(self._work.segment(self._number)), self._recipe.track, self._recipe.encode, after=self._after
+        )
+
+    def _close(self, writer: SegmentWriter, passed: Passed) -> None:
+        with self._clock.busy("encode"):
+            encoded = writer.finish()
+        self._wait()
+        path = self._work.segment(self._number)
+        self._pending = self._proving.submit(self._settle, path, encoded, self._source_begin, passed)
+        self._number += 1
+        self._source_begin, self._after = passed.source_end, encoded.stamps.last
+
+    def _wait(self) -> None:
+        if self._pending is not None:
+            self._pending.result()
+
+    def _settle(self, path: Path, encoded: Encoded, source_begin: int, passed: Passed) -> None:
+        part = part_path(path)
+        with self._clock.busy("verify"):
+            proof = prove_segment(part, self._recipe.track, encoded, decode=self._recipe.decode)
+            digest = file_sha256(part)
+        with writing(path):
+            size = part.stat().st_size
+            part.replace(path)
+        sync_folder(path.parent)
+        done = Done(
+            name=path.name,
+            bytes=size,
+            sha256=digest,
+            payload_sha256=proof.payload_sha256,
+            reorder=proof.reorder,
+            stamps=encoded.stamps,
+            source_begin=source_begin,
+            source_end=passed.source_end,
+            next=passed.next,
+            sequential=passed.sequential,
+            totals=passed.totals,
+        )
+        self._work.journal.append(done)
+        self._record.done.append(done)
+
+
+def whole_segments(work: WorkFolder, record: Record) -> int:
+    """Return how many of the recorded segments are on the disk as they were recorded, from the first on.
+
+    Raises:
+        EncodeError: If one cannot be read.
+    """
+    for count, done in enumerate(record.done):
+        path = work.path / done.name
+        if done.name != work.segment(count).name or not path.is_file() or path.is_symlink():
+            return count
+        if path.stat().st_size != done.bytes or file_sha256(path) != done.sha256:
+            return count
+    return len(record.done)
+
+
+def segment_files(work: WorkFolder, record: Record) -> list[SegmentFile]:
+    """Return the recorded segments as files to be joined."""
+    return [SegmentFile(work.path / d.name, d.stamps, d.payload_sha256, d.reorder) for d in record.done]
