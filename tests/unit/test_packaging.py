@@ -102,7 +102,7 @@ def test_wheel_made_from_the_source_archive_is_whole(tmp_path: Path) -> None:
 def test_readme_holds_the_two_commands_and_ci_runs_the_second() -> None:
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     first = "python3 -m venv .venv && .venv/bin/pip install -e '.[cpu]' && .venv/bin/fastrestore demo"
-    second = "python3 -m venv .venv && .venv/bin/pip install -q -e '.[cpu,test]' && scripts/check"
+    second = "python3 -m venv .venv && .venv/bin/pip install -q -e '.[cpu,export,test]' && scripts/check"
     assert first in readme
     assert second in readme
     assert second in (REPOSITORY / ".ci" / "run").read_text(encoding="utf-8")
