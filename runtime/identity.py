@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict
+from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from fastrestore.config import ConvertOptions
+from fastrestore.config import ConvertOptions, EncodeOptions
 from fastrestore.runtime.journal import Header
 from fastrestore.runtime.media.translate import reading
 from fastrestore.runtime.plan import WorkPlan
@@ -24,8 +24,9 @@ def header_for(plan: WorkPlan, options: ConvertOptions, backend: str, source: Pa
     Raises:
         DecodeError: If the source or the new soundtrack cannot be read.
     """
-    settings = {key: str(value) for key, value in asdict(options).items() if key not in _HARMLESS}
-    settings["encode"] = ", ".join(f"{key} {value}" for key, value in asdict(options.encode).items())
+    settings = {name: value for name, value in _words(options).items() if name not in _HARMLESS}
+    del settings["encode"]
+    settings |= {f"encoder {name}": value for name, value in _words(options.encode).items()}
     settings["size"], settings["format"] = str(plan.size), plan.format.name
     for number, spec in enumerate(plan.chain):
         settings[f"network {number}"] = f"{spec.name} {[artifact.sha256 for artifact in spec.artifacts.values()]}"
@@ -51,6 +52,11 @@ def identity(path: Path) -> dict[str, int | str]:
             file.seek(max(0, facts.st_size - _SAMPLE_BYTES) * number // (_SAMPLES - 1))
             digest.update(file.read(_SAMPLE_BYTES))
     return {"bytes": facts.st_size, "changed_ns": facts.st_mtime_ns, "sample_sha256": digest.hexdigest()}
+
+
+def _words(options: ConvertOptions | EncodeOptions) -> dict[str, str]:
+    values = {field.name: getattr(options, field.name) for field in fields(options)}
+    return {name: "default" if value is None else str(value) for name, value in values.items()}
 
 
 def _version(package: str) -> str:

@@ -109,7 +109,7 @@ class Job:
         with open_stages(self.plan, self.options) as (stages, choice):
             if choice is not None:
                 report.backend, report.backend_reason = choice.backend.describe(), choice.reason
-            record = self._record(work, report.backend)
+            record = self._record(work, choice.backend.name if choice else "")
             report.resumed_segments = len(record.done)
             if not record.done or record.done[-1].next is not None:
                 self._make_segments(work, record, stages, report, on_progress)

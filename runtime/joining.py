@@ -9,9 +9,9 @@ from pathlib import Path
 
 from fastrestore.config import ConvertOptions
 from fastrestore.errors import EncodeError
-from fastrestore.runtime.findings import errors
 from fastrestore.runtime.manifest import Manifest, SegmentPromise, stamp_of, times_digest
 from fastrestore.runtime.media import postscript
+from fastrestore.runtime.media.encoders import find_encoder
 from fastrestore.runtime.media.reader import VideoReader
 from fastrestore.runtime.media.soundtrack import Soundtrack
 from fastrestore.runtime.media.survey import Survey, survey
@@ -19,7 +19,8 @@ from fastrestore.runtime.media.track import VideoTrack
 from fastrestore.runtime.media.tracks import TrackCopier, TrackSummary
 from fastrestore.runtime.media.writer import Company, FilmWriter, SegmentFile
 from fastrestore.runtime.plan import WorkPlan
-from fastrestore.runtime.verification import check, promise_of
+from fastrestore.runtime.verify.findings import errors
+from fastrestore.runtime.verify.verification import check, promise_of
 from fastrestore.version import __version__
 
 _MOST_TOLD = 8
@@ -68,7 +69,7 @@ def join(path: Path, segments: list[SegmentFile], film: Film) -> Joined:
         writer.write(segments)
     base = film.track.time_base
     found = survey(path, seams=[segment.stamps.first * base for segment in segments[1:]])
-    manifest = _manifest(found, segments, film)
+    manifest = _manifest(found, segments, film, writer.tracks)
     problems = [problem.message for problem in errors(check(found, manifest))]
     if len(found.tracks) < writer.track_count:
         problems.append(f"{len(found.tracks)} other tracks instead of {writer.track_count}")
@@ -102,35 +103,37 @@ def _company(film: Film) -> Company:
     return Company(copier, soundtrack)
 
 
-def _manifest(found: Survey, segments: list[SegmentFile], film: Film) -> Manifest:
-    """Return what the file must hold: the video by the plan, the hashes and the other tracks as they were found."""
+def _manifest(found: Survey, segments: list[SegmentFile], film: Film, tracks: TrackSummary) -> Manifest:
+    """Return what the file must hold: the video by the plan and its segments, the other tracks as they were found."""
     plan, base, unit = film.plan, film.track.time_base, found.video.unit
-    promise = promise_of(found, rate=plan.rate, settings=_settings(film), version=__version__)
+    promise = promise_of(found, rate=plan.rate, settings=_settings(film, tracks), version=__version__)
     video = replace(
         promise.video,
         width=plan.size.width,
         height=plan.size.height,
         layout=plan.format.name,
         matrix=int(plan.colour.matrix),
+        primaries=plan.colour.primaries,
+        transfer=plan.colour.transfer,
         full_range=plan.colour.full_range,
         times_sha256=times_digest(stamp_of(stamp * base, unit) for segment in segments for stamp in segment.stamps),
     )
-    runs = [*found.video.runs, *[None] * (len(segments) - len(found.video.runs))]
+    hashes = [segment.payload_sha256 for segment in segments]
+    if not find_encoder(film.options.encode).known_payload and len(found.video.runs) == len(segments):
+        hashes = [run.sha256 for run in found.video.runs]
     promised = tuple(
-        SegmentPromise(
-            len(segment.stamps),
-            stamp_of(segment.stamps.first * base, unit) * unit,
-            stamp_of(segment.stamps.last * base, unit) * unit,
-            run.sha256 if run is not None else "",
-        )
-        for segment, run in zip(segments, runs, strict=False)
+        SegmentPromise(len(each.stamps), each.stamps.first * base, each.stamps.last * base, sha256)
+        for each, sha256 in zip(segments, hashes, strict=True)
     )
     return replace(promise, video=video, segments=promised)
 
 
-def _settings(film: Film) -> dict[str, str]:
+def _settings(film: Film, tracks: TrackSummary) -> dict[str, str]:
     options = film.options
+    bounds = {"start": options.start, "end": options.end}
     return {
+        **{name: str(Fraction(time)) for name, time in bounds.items() if time is not None},
+        "left_out": "; ".join(tracks.left_out),
         "source": "" if film.reader is None else film.reader.path.name,
         "restore": ", ".join(spec.name for spec in film.plan.chain),
         "motion": film.plan.motion.name if film.plan.motion else "",

@@ -1,13 +1,15 @@
 """The record of an unfinished run: what was asked for, and every segment that is done. It only ever grows.
 
 One line each, and before it the CRC-32 of the line: a line that was torn by a crash or a failing disk is known as such,
-and the record ends before it. The first line is the header.
+and the record ends before it. The first line is the header. Links are not followed.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fastrestore.errors import JobError
+from fastrestore.files import part_path
 from fastrestore.kernels.ops import Difference
 from fastrestore.runtime.media.stamps import Stamps
 from fastrestore.runtime.media.translate import writing
@@ -89,6 +92,8 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._length: int | None = None
+        """Bytes of whole lines, once known."""
 
     def begin(self, header: Header) -> Record:
         """Start an empty record.
@@ -96,24 +101,21 @@ class Journal:
         Raises:
             EncodeError: If it cannot be written.
         """
-        with writing(self._path):
-            self._path.unlink(missing_ok=True)
-        self._write("header", {"schema": SCHEMA, **asdict(header)})
-        return Record(header)
+        record = Record(header)
+        self.keep(record, 0)
+        return record
 
     def read(self) -> Record | None:
         """Return what is on record, up to the first line that is not whole; None if there is no whole header.
 
-        What follows such a line is cut off, so that the record can go on.
+        Reading changes nothing: whoever holds no lock may read too. `append` cuts off what is not whole.
 
         Raises:
-            EncodeError: If the file cannot be read or cut.
+            EncodeError: If the file cannot be read.
             JobError: If it was written by another version.
         """
         with writing(self._path):
-            if not self._path.is_file() or self._path.stat().st_size > LONGEST_BYTES:
-                return None
-            data = self._path.read_bytes()
+            data = self._content()
         record: Record | None = None
         whole = 0
         for line in data.splitlines(keepends=True):
@@ -124,42 +126,74 @@ class Journal:
             if not understood:
                 break
             whole += len(line)
-        if record is not None and whole < len(data):
-            with writing(self._path):
-                os.truncate(self._path, whole)
+        self._length = None if record is None else whole
         return record
 
     def append(self, entry: Done | Finished) -> None:
-        """Add a line and put it on the disk.
+        """Add a line and put it on the disk. Whoever appends must hold the lock since `read` or `begin`.
 
         Raises:
             EncodeError: If it cannot be written.
         """
-        self._write("done" if isinstance(entry, Done) else "finished", asdict(entry))
-
-    def keep(self, record: Record, count: int) -> None:
-        """Forget all but the first `count` segments.
-
-        Raises:
-            EncodeError: If it cannot be written.
-        """
-        kept = record.done[:count]
-        self.begin(record.header)
-        for entry in kept:
-            self.append(entry)
-        record.done[:], record.finished = kept, None
-
-    def _write(self, kind: str, fields: Mapping[str, Any]) -> None:
-        text = json.dumps({"kind": kind, **fields}, default=str, separators=(",", ":"))
-        line = f"{zlib.crc32(text.encode()):08x} {text}\n".encode()
         with writing(self._path):
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
             try:
-                if os.write(descriptor, line) != len(line):
-                    raise OSError("the disk took only a part of a line")
-                os.fsync(descriptor)
+                if self._length is not None and os.fstat(descriptor).st_size > self._length:
+                    os.ftruncate(descriptor, self._length)
+                _write(descriptor, _line(entry))
+                self._length = os.fstat(descriptor).st_size
             finally:
                 os.close(descriptor)
+
+    def keep(self, record: Record, count: int) -> None:
+        """Forget all but the first `count` segments: the new record takes the old one's place as a whole.
+
+        Raises:
+            EncodeError: If it cannot be written.
+        """
+        kept, part = record.done[:count], part_path(self._path)
+        data = b"".join(map(_line, (record.header, *kept)))
+        with writing(self._path):
+            part.unlink(missing_ok=True)
+            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            try:
+                _write(descriptor, data)
+            finally:
+                os.close(descriptor)
+            part.replace(self._path)
+        self._length = len(data)
+        record.done[:], record.finished = kept, None
+
+    def _content(self) -> bytes:
+        """Return the file's content; nothing if it is no file, or longer than any of ours."""
+        try:
+            # What lies there may be a pipe, whose opening would wait for a writer.
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno in _NO_FILE:
+                return b""
+            raise
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode) or facts.st_size > LONGEST_BYTES:
+            os.close(descriptor)
+            return b""
+        with open(descriptor, "rb") as file:
+            return file.read()
+
+
+_NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
+
+
+def _line(entry: Header | Done | Finished) -> bytes:
+    fields = {"schema": SCHEMA, **asdict(entry)} if isinstance(entry, Header) else asdict(entry)
+    text = json.dumps({"kind": type(entry).__name__.lower(), **fields}, default=str, separators=(",", ":"))
+    return f"{zlib.crc32(text.encode()):08x} {text}\n".encode()
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    if os.write(descriptor, data) != len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # it took what it had room for
+    os.fsync(descriptor)
 
 
 def _entry(line: bytes) -> tuple[str, dict[str, Any]] | None:
@@ -179,9 +213,7 @@ def _add(record: Record | None, kind: str, fields: dict[str, Any]) -> tuple[Reco
     try:
         if kind == "header" and record is None:
             if (found := fields.pop("schema", None)) != SCHEMA:
-                raise JobError(
-                    f"unfinished work of another version ({found})", "add `--restart` to begin anew"
-                )
+                raise JobError(f"unfinished work of another version ({found})", "add `--restart` to begin anew")
             return Record(Header(**fields)), True
         if record is None or record.finished is not None:
             return record, False
@@ -191,7 +223,7 @@ def _add(record: Record | None, kind: str, fields: dict[str, Any]) -> tuple[Reco
             record.finished = Finished(**fields)
         else:
             return record, False
-    except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError):
         return record, False
     return record, True
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from fastrestore.config import EncodeOptions
+from fastrestore.errors import EncodeError
 from fastrestore.files import part_path
 from fastrestore.frames import Frame
 from fastrestore.runtime.journal import Done, Record
@@ -88,21 +88,24 @@ class SegmentMaker:
             FastRestoreError: Whatever the frames fail with.
             EncodeError: If a segment cannot be written, or is not what was encoded.
         """
-        with contextlib.ExitStack() as stack:
-            writer: SegmentWriter | None = None
+        writer: SegmentWriter | None = None
+        try:
             for frame, mark in frames:
                 if mark is not None:
                     if writer is not None:
                         self._close(writer, passed(mark))
-                    writer = stack.enter_context(self._open())
+                    writer = self._open()  # and the last one's encoder is let go of
                 assert writer is not None, "the first frame begins a segment"
                 with self._clock.busy("encode"):
                     writer.write(Frame(frame.picture, frame.pts - self._recipe.shift, frame.duration))
                 on_frame()
             if writer is None:
-                writer = stack.enter_context(self._open())  # its `finish` says that there is nothing to encode
+                writer = self._open()  # its `finish` says that there is nothing to encode
             self._close(writer, passed(None))
             self._wait()
+        finally:
+            if writer is not None:
+                writer.abort()
 
     def __enter__(self) -> Self:
         return self
@@ -113,9 +116,10 @@ class SegmentMaker:
         self._proving.shutdown(wait=True, cancel_futures=True)
 
     def _open(self) -> SegmentWriter:
-        return SegmentWriter(
-            part_path(self._work.segment(self._number)), self._recipe.track, self._recipe.encode, after=self._after
-        )
+        part = part_path(self._work.segment(self._number))
+        with writing(part):
+            part.unlink(missing_ok=True)  # it may be a link, which FFmpeg would follow
+        return SegmentWriter(part, self._recipe.track, self._recipe.encode, after=self._after)
 
     def _close(self, writer: SegmentWriter, passed: Passed) -> None:
         with self._clock.busy("encode"):
@@ -157,18 +161,20 @@ class SegmentMaker:
 
 
 def whole_segments(work: WorkFolder, record: Record) -> int:
-    """Return how many of the recorded segments are on the disk as they were recorded, from the first on.
-
-    Raises:
-        EncodeError: If one cannot be read.
-    """
+    """Return how many of the recorded segments are on the disk as they were recorded, from the first on."""
     for count, done in enumerate(record.done):
-        path = work.path / done.name
-        if done.name != work.segment(count).name or not path.is_file() or path.is_symlink():
-            return count
-        if path.stat().st_size != done.bytes or file_sha256(path) != done.sha256:
+        if done.name != work.segment(count).name or not _is_whole(work.path / done.name, done):
             return count
     return len(record.done)
+
+
+def _is_whole(path: Path, done: Done) -> bool:
+    if path.is_symlink() or not path.is_file():
+        return False
+    try:
+        return path.stat().st_size == done.bytes and file_sha256(path) == done.sha256
+    except (EncodeError, OSError):  # where the disk fails to read it, it must be made anew
+        return False
 
 
 def segment_files(work: WorkFolder, record: Record) -> list[SegmentFile]:

@@ -16,7 +16,7 @@ from fastrestore.runtime.journal import Journal
 from fastrestore.runtime.media.translate import writing
 
 _SUFFIX = ".fastrestore"
-_OURS = re.compile(r"\d{6}\.nut(\.part)?|output\.part|journal|lock")
+_OURS = re.compile(r"\d{6}\.nut(\.part)?|output\.part|journal(\.part)?|lock")
 _BLOCK_BYTES = 1 << 20
 
 
@@ -49,6 +49,7 @@ class WorkFolder:
         """
         descriptor = self._lock()
         try:
+            sync_folder(self.path.parent)
             yield
         finally:
             os.close(descriptor)
@@ -79,8 +80,9 @@ class WorkFolder:
         The output is in its place by now, so that nothing that fails here is worth failing for.
         """
         with suppress(OSError):
-            # The journal first: without it what is left is no work that could be taken up.
-            for path in sorted(self._ours(), key=lambda path: (path.name != "journal", path.name == "lock")):
+            # The journal nearly last: by it the next run knows that the output is whole. The lock after it: nobody
+            # else may have begun anew by then.
+            for path in sorted(self._ours(), key=lambda path: (path.name == "lock", path.name == "journal")):
                 path.unlink()
             self.path.rmdir()
 

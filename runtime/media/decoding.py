@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,11 +20,10 @@ from fastrestore.runtime.media.limits import MOST_PIXELS, believable_rate, check
 from fastrestore.runtime.media.opening import demux, open_file
 from fastrestore.runtime.media.tags import is_cover
 from fastrestore.runtime.media.translate import no_video, reading
+from fastrestore.runtime.media.trouble import Trouble, TroubleFinder, index_times
 from fastrestore.runtime.media.watchdog import Watchdog
 
 _SEEK_MARGINS_S = (0, 2, 10, 60)
-_REPEATS_BYTES = 8
-"""A packet no longer than this that gives no picture says: show the last one again (AVI's and MPEG-4's way)."""
 _LONGEST_SILENCE = 20_000
 """Packets in a row without a picture; a recording that begins between key frames has a few hundred."""
 
@@ -41,18 +38,6 @@ class Decoded:
     corrupt: bool
     """Whether it was decoded with errors, or from a packet that lacks bytes or does not match its checksum."""
     since: Trouble
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """What went wrong between two frames, or after the last one."""
-
-    lost: tuple[Fraction, ...] = ()
-    """Seconds of packets that gave no picture, rising."""
-    absent: tuple[Fraction, ...] = ()
-    """Seconds of pictures that the file's index lists, and that no packet came for, rising."""
-    refused: int = 0
-    """Packets that the decoder refused."""
 
 
 class StreamDecoder:
@@ -75,7 +60,7 @@ class StreamDecoder:
         self._container: InputContainer | None = None
         self._last_seen: Fraction | None = None
         self._begins_late = False
-        self._trouble = _TroubleFinder()
+        self._trouble = TroubleFinder()
         self._open()
 
     stream: VideoStream
@@ -198,16 +183,13 @@ class StreamDecoder:
         if not self.is_broadcast:
             return False
         jumps, previous = False, None
-        with reading(self._path), self._watchdog.call(f"searching {self._path}"):
-            for packet in demux(self.container, self.stream):
-                if packet.dts is None:
-                    continue
-                if previous is not None and packet.dts < previous:
-                    jumps = True
-                    break
-                if packet.dts * self.time_base > start:
-                    break
-                previous = packet.dts
+        for packet in self._packets("searching"):
+            if packet.dts is None:
+                continue
+            jumps = previous is not None and packet.dts < previous
+            if jumps or packet.dts * self.time_base > start:
+                break
+            previous = packet.dts
         self._open()
         return jumps
 
@@ -220,16 +202,11 @@ class StreamDecoder:
         return self._decode()
 
     def _decode(self) -> Iterator[Decoded]:
-        finder = self._trouble = _TroubleFinder(_index_times(self._path, self.container, self.stream))
+        with self._watchdog.call(f"opening {self._path}"):
+            finder = self._trouble = TroubleFinder(index_times(self._path, self.container, self.stream))
         checksums = SliceChecksums(self.stream.codec_context)
-        packets = demux(self.container, self.stream)
         first = True
-        while True:
-            with reading(self._path, self._position()), self._watchdog.call(f"reading {self._path}{self._position()}"):
-                packet = next(packets, None)
-            if packet is None:
-                finder.finish(self.time_base)
-                return
+        for packet in self._packets("reading"):
             if first and packet.size:
                 first, self._begins_late = False, not packet.is_keyframe
             finder.sees(packet, intact=checksums.intact(packet))
@@ -244,8 +221,18 @@ class StreamDecoder:
                     f"cannot read {self._path}{self._position()}: {finder.silence} packets gave no picture",
                     "the file is damaged, or its codec is not supported; try to play it",
                 )
+        finder.finish(self.time_base)
 
-    def _pictures(self, packet: Packet[VideoStream], finder: _TroubleFinder) -> list[VideoFrame]:
+    def _packets(self, doing: str) -> Iterator[Packet[VideoStream]]:
+        packets = demux(self.container, self.stream)
+        while True:
+            with reading(self._path, self._position()), self._watchdog.call(f"{doing} {self._path}{self._position()}"):
+                packet = next(packets, None)
+            if packet is None:
+                return
+            yield packet
+
+    def _pictures(self, packet: Packet[VideoStream], finder: TroubleFinder) -> list[VideoFrame]:
         try:
             with self._watchdog.call(f"decoding {self._path}{self._position()}"):
                 return packet.decode()
@@ -255,81 +242,3 @@ class StreamDecoder:
 
     def _position(self) -> str:
         return "" if self._last_seen is None else f" after {float(self._last_seen):.3f} s"
-
-
-class _TroubleFinder:
-    """Matches the packets that went into a decoder with the pictures that came out.
-
-    Args:
-        index: Timestamps that the file's index lists, rising.
-    """
-
-    def __init__(self, index: list[int] | None = None) -> None:
-        self._index = index or []
-        self._awaited: list[int] = []
-        self._damaged: set[int] = set()
-        self._previous: int | None = None
-        self.refused = 0
-        self.silence = 0
-        """Packets since the last picture."""
-        self.at_end = Trouble()
-
-    def sees(self, packet: Packet[VideoStream], *, intact: bool) -> None:
-        """Note a packet before it is decoded."""
-        self.silence += 1
-        if packet.pts is None or packet.is_discard:
-            return
-        if packet.size > _REPEATS_BYTES:
-            heapq.heappush(self._awaited, packet.pts)
-        if packet.is_corrupt or not intact:
-            self._damaged.add(packet.pts)
-
-    def is_damaged(self, pts: int | None) -> bool:
-        """Whether the packet of that time was damaged before it was decoded."""
-        if pts not in self._damaged:
-            return False
-        self._damaged.discard(pts)
-        return True
-
-    def before(self, pts: int | None, unit: Fraction) -> Trouble:
-        """Return what went wrong since the last picture, now that one of time `pts` came."""
-        lost = []
-        while pts is not None and self._awaited and self._awaited[0] <= pts:
-            lost.append(heapq.heappop(self._awaited))
-        trouble = self._found([time for time in lost if time != pts], pts, unit)
-        self._previous = pts
-        return trouble
-
-    def finish(self, unit: Fraction) -> None:
-        """Note that no more pictures come."""
-        self.at_end = self._found(sorted(self._awaited), None, unit)
-
-    def _found(self, lost: list[int], pts: int | None, unit: Fraction) -> Trouble:
-        after = self._previous
-        first = 0 if after is None else bisect_right(self._index, after)
-        stop = len(self._index) if pts is None else bisect_left(self._index, pts)
-        trouble = Trouble(
-            tuple(time * unit for time in lost if after is None or time > after),
-            tuple(time * unit for time in self._index[first:stop]),
-            self.refused,
-        )
-        self.refused = self.silence = 0
-        return trouble
-
-
-def _index_times(path: Path, container: InputContainer, stream: VideoStream) -> list[int]:
-    """Return the timestamps of pictures that the file's index lists, rising: Matroska's key frames, all of AVI's.
-
-    Matroska's index is only read when something is sought. That is done in a second opening of the file: a forged
-    index would otherwise decide where reading begins.
-    """
-    if "matroska" in container.format.name:
-        try:
-            with open_file(path) as other:
-                other.seek(0, stream=other.streams[stream.index])
-                return sorted(entry.timestamp for entry in other.streams[stream.index].index_entries)
-        except (av.error.FFmpegError, IndexError):
-            return []  # it has none
-    if "avi" in container.format.name.split(","):
-        return sorted(entry.timestamp for entry in stream.index_entries if entry.size > _REPEATS_BYTES)
-    return []

@@ -38,6 +38,8 @@ class Encoder:
     """Whether 10-bit frames must be p010le."""
     writes_aspect: bool = True
     """Whether its stream says how wide a pixel is, whatever the container says."""
+    known_payload: bool = True
+    """Whether it was measured that muxers change its packets as `payload.as_muxed` says, and in no other way."""
     least_px: int = 2
     """Shortest side it can encode."""
     odd_sizes: bool = True
@@ -67,13 +69,16 @@ ENCODERS: Mapping[str, Encoder] = MappingProxyType(
             writes_aspect=False,
         ),
         "h264_nvenc": Encoder(
-            "h264_nvenc", ("420", "444"), (8,), 19, "cq", 51, "p5", _NV_PRESETS, MappingProxyType(_NV)
+            "h264_nvenc", ("420", "444"), (8,), 19, "cq", 51, "p5", _NV_PRESETS, MappingProxyType(_NV),
+            known_payload=False,
         ),
         "hevc_nvenc": Encoder(
-            "hevc_nvenc", ("420",), (8, 10), 21, "cq", 51, "p5", _NV_PRESETS, MappingProxyType(_NV), None, True
+            "hevc_nvenc", ("420",), (8, 10), 21, "cq", 51, "p5", _NV_PRESETS, MappingProxyType(_NV), None, True,
+            known_payload=False,
         ),
         "av1_nvenc": Encoder(
-            "av1_nvenc", ("420",), (8, 10), 28, "cq", 51, "p5", _NV_PRESETS, MappingProxyType(_NV), None, True, False
+            "av1_nvenc", ("420",), (8, 10), 28, "cq", 51, "p5", _NV_PRESETS, MappingProxyType(_NV), None, True, False,
+            known_payload=False,
         ),
     }
 )  # fmt: skip

@@ -141,10 +141,6 @@ class FaultLog:
         """
         self._check(self.frames)
 
-    def until(self, at: Fraction) -> int:
-        """Return how many faulty frames were noted before `at` seconds; exact while all of them are listed."""
-        return sum(f.frames for f in self.listed if f.kind is not FaultKind.BACKWARD and f.until < at)
-
     def words(self, most: int = 10) -> list[str]:
         """Return the faults in words, at most so many of them and then how many more there are."""
         lines = [str(fault) for fault in self.listed[:most]]

@@ -25,8 +25,8 @@ MOST_TAG_BYTES = 16 << 20
 """Characters of all tags of a file and its streams."""
 LONGEST_S = 240 * 3600
 """Seconds from the first picture to the last; a header that claims more is not believed."""
-LONGEST_GAP_S = 3600
-"""Seconds without a picture: each would become sixty or more frames of the output."""
+LONGEST_GAP_S = 4 * 3600
+"""Seconds for which one picture may stand: each becomes sixty or more frames of the output."""
 MOST_MISSING = 10_000
 """Pictures missing in one place."""
 LATEST_S = 10**11

@@ -163,6 +163,8 @@ class VideoReader:
         if self._decoder.closed:
             raise DecodeError(f"cannot read {self.path}: it was closed while being read", "keep it open")
         self._check_complete(previous)
+        if self._stand_ins.refused_at_end and not self._reached_end:
+            self.notes.faults.record(FaultKind.UNDECODABLE, previous, self._stand_ins.refused_at_end)
         self.notes.faults.finish()
 
     def _picture(self, raw: VideoFrame, *, changed: bool) -> Picture:
@@ -195,7 +197,7 @@ class VideoReader:
     def _chosen(self) -> Iterator[Shown]:
         """Yield the frames of the chosen range."""
         stamped = repair(((each, each.time) for each in self._decoder.frames(self.start)), self._decoder.step)
-        stand_ins = StandIns(self._decoder, self._refuse_gap)
+        self._stand_ins = stand_ins = StandIns(self._decoder, self._refuse_gap)
         for number, shown in enumerate(stand_ins.fill(stamped)):
             if number == 0 and stand_ins.left_out:
                 self.notes.warnings.append(f"{stand_ins.left_out} frames before the first key frame are left out")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import os
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -24,18 +25,17 @@ from fastrestore.errors import EncodeError
 from fastrestore.frames import Frame
 from fastrestore.runtime.media import pixels
 from fastrestore.runtime.media.encoders import find_encoder
+from fastrestore.runtime.media.payload import as_muxed
 from fastrestore.runtime.media.stamps import Stamps
 from fastrestore.runtime.media.stream import add_video, encodable, open_encoder
-from fastrestore.runtime.media.thumbnails import Thumbnail, apart, thumbnail
+from fastrestore.runtime.media.thumbnails import Thumbnail, apart, samples_per_pixel, thumbnail
 from fastrestore.runtime.media.track import VideoTrack
 from fastrestore.runtime.media.translate import reading, writing
 
 _GOOD_SHARE = 0.6
-_GOOD_APART, _BAD_APART = 2.0, 16.0
-"""Mean differences of thumbnails, in 8-bit levels, that coding never makes: up to `_GOOD_SHARE` of the worst quality
-setting 0.5 was seen, at the worst one 9."""
-
-
+_GOOD_APART, _BAD_APART, _NOISE = 2.0, 16.0, 40.0
+"""Mean differences of thumbnails, in 8-bit levels, that coding does not make. Measured: up to `_GOOD_SHARE` of the
+worst quality setting 0.5 on films, at the worst one 9; on noise also 16 over the root of the samples per pixel."""
 _FORMAT = "nut"
 """The container of segments: it keeps every packet of every codec as the encoder made it, at exact times."""
 
@@ -55,7 +55,7 @@ class Proof:
     """What was read back of a segment."""
 
     payload_sha256: str
-    """Of its packets in decoding order."""
+    """Of its packets in decoding order, as the finished file will hold them."""
     reorder: int
     """Frames by which decoding runs ahead of showing."""
 
@@ -136,7 +136,7 @@ class SegmentWriter:
             self._output = None
             sync(self._path)
         stamps = Stamps.of(self._stamps, self._last_duration)
-        return Encoded(stamps, tuple(self._thumbnails), _tolerance(self._options))
+        return Encoded(stamps, tuple(self._thumbnails), self._tolerance())
 
     def abort(self) -> None:
         """Give up: close everything and leave whatever is there. Fine to call twice or after `finish`."""
@@ -152,12 +152,22 @@ class SegmentWriter:
     def __exit__(self, *exc: object) -> None:
         self.abort()
 
+    def _tolerance(self) -> float:
+        encoder, quality = find_encoder(self._options), self._options.crf
+        quality = encoder.crf if quality is None else quality
+        good = quality is None or quality <= _GOOD_SHARE * encoder.worst_crf
+        size = self._track.size
+        noise = _NOISE / math.sqrt(samples_per_pixel(size.height, size.width))
+        return (_GOOD_APART if good else _BAD_APART) + noise
+
     def _mux(self, packets: list[Packet[VideoStream]]) -> None:
         assert self._output is not None
         for packet in packets:
             # Encoders make one up from the nominal rate, which is wrong where the rate varies.
             if packet.pts is not None and packet.time_base == self._track.time_base:
                 packet.duration = self._durations.pop(packet.pts, packet.duration)
+            if len(self._stamps) < 3:
+                packet.dts = packet.pts  # x265 leaves it undefined where fewer frames come than it reorders
             self._output.mux_one(packet)
 
 
@@ -189,6 +199,7 @@ class _Packets:
         self._container = container
         self._stream = container.streams.video[0]
         self._stream.thread_type = "AUTO"
+        self._codec = self._stream.codec_context.codec.canonical_name
         self.payload = hashlib.sha256()
         self._stamps: list[int] = []
 
@@ -208,7 +219,7 @@ class _Packets:
     def _noted(self) -> Iterator[Packet[VideoStream]]:
         for packet in self._container.demux(self._stream):
             if packet.size:
-                self.payload.update(memoryview(packet))
+                self.payload.update(as_muxed(self._codec, bytes(packet)))
                 self._stamps.append(packet.pts or 0)
                 yield packet
 
@@ -243,12 +254,6 @@ def _compare(frames: Iterator[VideoFrame], encoded: Encoded, track: VideoTrack) 
         if count <= len(wanted) and apart(_seen(frame), wanted[count - 1]) > encoded.apart:
             return f"frame {count} shows another picture"
     return "" if count == len(wanted) else f"{count} pictures instead of {len(wanted)}"
-
-
-def _tolerance(options: EncodeOptions) -> float:
-    encoder = find_encoder(options)
-    quality = encoder.crf if options.crf is None else options.crf
-    return _GOOD_APART if quality is None or quality <= _GOOD_SHARE * encoder.worst_crf else _BAD_APART
 
 
 def _seen(frame: VideoFrame) -> Thumbnail:

@@ -12,8 +12,9 @@ from fractions import Fraction
 
 from av.video.frame import VideoFrame
 
-from fastrestore.runtime.media.decoding import Decoded, StreamDecoder, Trouble
+from fastrestore.runtime.media.decoding import Decoded, StreamDecoder
 from fastrestore.runtime.media.faults import FaultKind
+from fastrestore.runtime.media.trouble import Trouble
 
 _APART = Fraction(3, 4)
 """A missing picture is at least so much of the usual step away from its neighbours: fields and frames that are
@@ -53,6 +54,8 @@ class StandIns:
         self._step, self._rate = decoder.step, decoder.rate
         self.left_out = 0
         """Frames before the first key frame of a recording that begins between two."""
+        self.refused_at_end = 0
+        """Packets after the last frame that the decoder refused without leaving a gap; known once all is read."""
 
     def fill(self, frames: Iterable[tuple[Decoded, Fraction, bool]]) -> Iterator[Shown]:
         """Yield every frame that the film should have, in order.
@@ -84,6 +87,7 @@ class StandIns:
     def _tail(self, good: VideoFrame, previous: tuple[Fraction, bool]) -> Iterator[Shown]:
         trouble = self._decoder.trouble_at_end
         kind, missing = self._missing(trouble, previous, None, corrupt=False)
+        self.refused_at_end = max(0, trouble.refused - len(missing))
         yield from (Shown(good, time, kind) for time in missing)
 
     def _missing(

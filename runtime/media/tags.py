@@ -12,7 +12,7 @@ from av.stream import Disposition, Stream
 from fastrestore.runtime.media.containers import OutputContainerKind
 
 # What a muxer writes of its own; carrying the old values over would be wrong.
-_CONTAINER_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}
+_CONTAINER_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "fastrestore"}
 _STREAM_TAGS = {"duration", "encoder", "vendor_id", "number_of_frames", "number_of_bytes", "bps"}
 _TRACK_TAGS = {"title", "language", "handler_name", "timecode", "creation_time", "rotate"}
 """What a track of an MP4 or QuickTime file holds; rotation is held by the display matrix."""

@@ -22,14 +22,24 @@ def thumbnail(luma: NDArray[Any], bits: int) -> Thumbnail:
         luma: `(H, W)` uint8 or uint16.
         bits: Bits used of each sample.
     """
-    height, width = luma.shape
-    sparse = luma[:: max(1, height // (_DOWN * _SAMPLES)), :: max(1, width // (_ACROSS * _SAMPLES))]
+    down, across = _steps(*luma.shape)
+    sparse = luma[::down, ::across]
     if bits > 8:
         sparse = (sparse >> (bits - 8)).astype(np.uint8)
     small: Thumbnail = cv2.resize(np.ascontiguousarray(sparse), (_ACROSS, _DOWN), interpolation=cv2.INTER_AREA)
     return small
 
 
+def samples_per_pixel(height: int, width: int) -> float:
+    """Return how many samples of a picture a pixel of its thumbnail is the mean of."""
+    down, across = _steps(height, width)
+    return -(-height // down) * -(-width // across) / (_ACROSS * _DOWN)
+
+
 def apart(a: Thumbnail, b: Thumbnail) -> float:
     """Return the mean difference of two thumbnails, in 8-bit levels."""
     return float(np.abs(a.astype(np.int16) - b).mean())
+
+
+def _steps(height: int, width: int) -> tuple[int, int]:
+    return max(1, height // (_DOWN * _SAMPLES)), max(1, width // (_ACROSS * _SAMPLES))

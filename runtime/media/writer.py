@@ -20,6 +20,7 @@ from fastrestore.config import EncodeOptions
 from fastrestore.errors import EncodeError
 from fastrestore.runtime.media.containers import movie_timescale, require_fit
 from fastrestore.runtime.media.encoders import Encoder, find_encoder
+from fastrestore.runtime.media.payload import as_muxed
 from fastrestore.runtime.media.soundtrack import Soundtrack
 from fastrestore.runtime.media.stamps import Stamps
 from fastrestore.runtime.media.stream import add_video, open_encoder
@@ -36,7 +37,7 @@ class SegmentFile:
     stamps: Stamps
     """In ticks of the track's clock."""
     payload_sha256: str
-    """Of its packets in decoding order."""
+    """Of its packets in decoding order, as the finished file will hold them."""
     reorder: int
     """Frames by which decoding runs ahead of showing."""
 
@@ -201,9 +202,10 @@ def _packets(segment: SegmentFile, base: Fraction) -> Iterator[Packet[VideoStrea
     with reading(segment.path), av.open(str(segment.path)) as container:
         stream = container.streams.video[0]
         ticks = (stream.time_base or base) / base
+        codec = stream.codec_context.codec.canonical_name
         for packet in container.demux(stream):
             if packet.size and count < len(durations):
-                payload.update(memoryview(packet))
+                payload.update(as_muxed(codec, bytes(packet)))
                 raw = packet.pts or 0
                 origin = raw if count == 0 else origin  # a segment is decoded from the frame that is shown first
                 packet.pts = segment.stamps.first + round((raw - origin) * ticks)

@@ -12,10 +12,11 @@ from typing import TypeAlias
 from fastrestore.config import ConvertOptions, EncodeOptions, Plan, RateTarget, Target
 from fastrestore.errors import DecodeError, UsageError
 from fastrestore.frames import Frame, StreamInfo
-from fastrestore.runtime.job import Job, OnProgress, Source, open_stages
+from fastrestore.runtime.job import Job, OnProgress, Source
 from fastrestore.runtime.media.reader import VideoReader
 from fastrestore.runtime.plan import make_plan
 from fastrestore.runtime.report import RunReport
+from fastrestore.runtime.stages import open_stages
 
 FrameSource: TypeAlias = VideoReader | Iterable[Frame]
 """What a pipeline reads: an open video, or any iterable of frames with rising timestamps."""

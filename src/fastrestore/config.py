@@ -40,6 +40,9 @@ class Target:
     factor: Fraction | None = None
     box: Size | None = None
 
+    def __str__(self) -> str:
+        return str(self.box) if self.factor is None else f"x{self.factor}"
+
     @classmethod
     def parse(cls, text: str) -> Target:
         """Parse `4k`, `1440p`, `1080p`, `WxH` (a box; the shape is kept) or `xN`.
@@ -103,6 +106,11 @@ class RateTarget:
     rate: Fraction | None = None
     factor: Fraction | None = None
 
+    def __str__(self) -> str:
+        if self.factor is not None:
+            return f"x{self.factor}"
+        return "source" if self.rate is None else str(self.rate)
+
     @classmethod
     def parse(cls, text: str) -> RateTarget:
         """Parse `60`, `60000/1001`, `59.94`, `xN` or `source`.
@@ -151,6 +159,9 @@ class Spans:
     """From here on a cut ends a segment."""
     most: Fraction = Fraction(12)
     """From here on the next picture that is no repeat ends it, cut or not; twice as long ends it in any case."""
+
+    def __str__(self) -> str:
+        return f"{self.least} to {self.most} s"
 
 
 @dataclass(frozen=True, slots=True)

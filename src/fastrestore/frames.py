@@ -153,7 +153,7 @@ class Picture:
         """CRC-32 of all samples: two readings of one frame have the same."""
         checksum = 0
         for plane in self.planes:
-            checksum = zlib.crc32(np.ascontiguousarray(plane), checksum)
+            checksum = zlib.crc32(np.ascontiguousarray(plane).data, checksum)
         return checksum
 
     def __repr__(self) -> str:

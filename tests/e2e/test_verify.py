@@ -67,7 +67,7 @@ def test_every_code_is_documented() -> None:
     repository = Path(__file__).resolve().parents[2]
     page = (repository / "docs" / "verify.md").read_text()
     for module in ("verification", "against", "verdict", "screening"):
-        text = (repository / "runtime" / f"{module}.py").read_text()
+        text = (repository / "runtime" / "verify" / f"{module}.py").read_text()
         for call in ('Finding("', 'warning("'):
             for part in text.split(call)[1:]:
                 assert f"`{part.split(chr(34))[0]}`" in page

@@ -11,7 +11,7 @@ from fastrestore.cli.options import AsJson, app
 from fastrestore.errors import UsageError
 
 if TYPE_CHECKING:
-    from fastrestore.runtime.verdict import Verdict
+    from fastrestore.runtime.verify.verdict import Verdict
 
 
 @app.command()
@@ -24,7 +24,7 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Check that finished files are whole: every frame, time, track and tag that they promise."""
-    from fastrestore.runtime import verdict
+    from fastrestore.runtime.verify import verdict
 
     if against is not None and len(files) > 1:
         raise UsageError(f"`--against` got one source for {len(files)} files", "verify them one by one")

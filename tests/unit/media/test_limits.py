@@ -11,7 +11,7 @@ from tests.media_samples import Clip, write_clip
 
 from fastrestore.errors import DecodeError
 from fastrestore.geometry import Size
-from fastrestore.runtime.media import limits
+from fastrestore.runtime.media import decoding, limits
 from fastrestore.runtime.media.reader import VideoReader
 
 
@@ -67,9 +67,18 @@ def test_a_header_that_cannot_be_true_is_not_believed() -> None:
     assert limits.believable_duration(Fraction(3600)) == 3600
 
 
+def test_pictures_that_grow_beyond_the_limit_do_not_decode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clips = [write_clip(tmp_path / f"{w}.h264", Clip(10, size=Size(w, w))) for w in (64, 640)]
+    path = tmp_path / "a.h264"
+    path.write_bytes(b"".join(clip.read_bytes() for clip in clips))
+    monkeypatch.setattr(decoding, "MOST_PIXELS", 640 * 640 - 1)
+    with VideoReader(path) as reader, pytest.raises(DecodeError, match="10 undecodable"):
+        list(reader)
+
+
 @pytest.mark.parametrize(
     ("ms", "words"),
-    [([0, 40, 4_000_000], "no picture between"), ([10**15, 10**15 + 40], "shows a picture at")],
+    [([0, 40, 15_000_000], "no picture between"), ([10**15, 10**15 + 40], "shows a picture at")],
 )
 def test_a_clock_that_makes_an_endless_film(tmp_path: Path, ms: list[int], words: str) -> None:
     path = tmp_path / "a.mkv"

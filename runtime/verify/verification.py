@@ -9,7 +9,6 @@ from itertools import pairwise
 from pathlib import Path
 
 from fastrestore.errors import EncodeError
-from fastrestore.runtime.findings import Finding, at, errors, off, warning
 from fastrestore.runtime.manifest import (
     Manifest,
     SegmentPromise,
@@ -19,6 +18,7 @@ from fastrestore.runtime.manifest import (
     times_digest,
 )
 from fastrestore.runtime.media.survey import Survey, TrackSurvey, VideoSurvey, manifest_text, survey
+from fastrestore.runtime.verify.findings import Finding, at, errors, off, warning
 
 _UNSPECIFIED = 2
 _MOST_TOLD = 8

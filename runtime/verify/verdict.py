@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastrestore.errors import DecodeError
-from fastrestore.runtime.against import same_film, same_tracks, span_of
-from fastrestore.runtime.findings import Finding, at, warning
 from fastrestore.runtime.manifest import Manifest
 from fastrestore.runtime.media.decodecheck import Look, Screening, Trouble
 from fastrestore.runtime.media.survey import Survey, manifest_text, survey
-from fastrestore.runtime.screening import Beside, alone
-from fastrestore.runtime.verification import check, soundness
+from fastrestore.runtime.verify.against import same_film, same_tracks, span_of
+from fastrestore.runtime.verify.findings import Finding, at, warning
+from fastrestore.runtime.verify.screening import Beside, alone
+from fastrestore.runtime.verify.verification import check, soundness
 
 SCHEMA = "fastrestore.verify/1"
 
@@ -119,7 +119,7 @@ def _decode(found: Survey, source: Survey | None, manifest: Manifest | None) -> 
         if source is None or span is None:
             findings += alone(film)
         else:
-            beside = Beside(span.shift, max(found.video.unit, source.video.unit))
+            beside = Beside(span.shift, found.video.unit)
             findings += beside.compare(iter(film), _readable(source, findings))
             compared = beside.compared
     except DecodeError as error:

@@ -12,11 +12,11 @@ import pytest
 from tests.verify_samples import CONTAINERS, FRAMES, RATE, SEGMENT, STEP, UNIT, Film, Piece, finished, payloads, seams
 
 from fastrestore.errors import DecodeError, EncodeError
-from fastrestore.runtime.findings import Finding
 from fastrestore.runtime.manifest import Manifest, times_digest
 from fastrestore.runtime.media import postscript
 from fastrestore.runtime.media.survey import survey
-from fastrestore.runtime.verification import check, promise_of, require_whole
+from fastrestore.runtime.verify.findings import Finding
+from fastrestore.runtime.verify.verification import check, promise_of, require_whole
 
 FLIPS = 60
 

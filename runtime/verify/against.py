@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
-from fastrestore.runtime.findings import Finding, at, off, warning
 from fastrestore.runtime.manifest import Manifest
 from fastrestore.runtime.media.survey import Survey, TrackSurvey, VideoSurvey
-from fastrestore.runtime.verification import match_tracks, promise_of_track
+from fastrestore.runtime.verify.findings import Finding, at, off, warning
+from fastrestore.runtime.verify.verification import match_tracks, promise_of_track
 
 IN_STEP_S = Fraction(1, 500)
 """How far a copied track may be from where it was: two ticks of a Matroska clock, in seconds."""
@@ -29,13 +29,10 @@ class Span:
     """Seconds at which its last frame ends."""
     stamps: tuple[int, int]
     """Numbers of its first frame and of the first frame after it."""
+    shift: Fraction
+    """Seconds of the source that are 0 in the file: with a `start` that is its first frame, else times are kept."""
     whole: bool
     """Whether it is all of the source."""
-
-    @property
-    def shift(self) -> Fraction:
-        """Seconds of the source that are 0 in the file: a part begins at 0, a whole film keeps its times."""
-        return Fraction(0) if self.whole else self.first
 
 
 def span_of(source: VideoSurvey, manifest: Manifest | None) -> Span | None:
@@ -52,9 +49,13 @@ def span_of(source: VideoSurvey, manifest: Manifest | None) -> Span | None:
     else:
         before = last - source.seconds(stop - 2) if stop > 1 else _USUAL_STEP_S
         step = source.last_duration or before
-    until = last + step
+    first = source.seconds(begin)
     return Span(
-        source.seconds(begin), until if end is None else min(until, end), (begin, stop), start is None and end is None
+        first=first,
+        end=last + step if end is None else min(last + step, end),
+        stamps=(begin, stop),
+        shift=Fraction(0) if start is None else first,
+        whole=start is None and end is None,
     )
 
 
@@ -106,10 +107,9 @@ def _same_instants(film: VideoSurvey, source: VideoSurvey, span: Span) -> Iterat
     if film.packets != stop - begin:
         yield Finding("source-frames", f"{film.packets} frames instead of the source's {stop - begin}")
         return
-    tolerance = max(film.unit, source.unit)
     for number, stamp in enumerate(film.stamps):
         seen, meant = stamp * film.unit, source.seconds(begin + number) - span.shift
-        if abs(seen - meant) > tolerance:
+        if abs(seen - meant) > film.unit:
             yield Finding("source-times", f"frame {number} is at {at(seen)} instead of {at(meant)}", meant)
             return
 
@@ -145,7 +145,7 @@ def _same_track(found: Survey, track: TrackSurvey, source: TrackSurvey) -> Itera
         return
     if not track.stamps or track.cover or len(track.stamps) != len(source.stamps) - skipped:
         return
-    tolerance = max(IN_STEP_S, track.unit, source.unit)
+    tolerance = max(IN_STEP_S, track.unit)
     offsets = [
         mine * track.unit - theirs * source.unit
         for mine, theirs in zip(track.stamps, source.stamps[skipped:], strict=True)

@@ -11,8 +11,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from fastrestore.runtime.findings import Finding, at, warning
 from fastrestore.runtime.media.decodecheck import Look, Thumb
+from fastrestore.runtime.verify.findings import Finding, at, warning
 
 _Pair: TypeAlias = tuple[Look, Look]
 """A frame of the source, and what the film shows at its instant."""

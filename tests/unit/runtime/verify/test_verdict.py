@@ -23,11 +23,11 @@ from tests.verify_samples import (
 )
 
 from fastrestore.errors import DecodeError
-from fastrestore.runtime.findings import Finding
 from fastrestore.runtime.media import postscript
 from fastrestore.runtime.media.decodecheck import Look
-from fastrestore.runtime.screening import Beside, alone
-from fastrestore.runtime.verdict import Verdict, as_json, verify
+from fastrestore.runtime.verify.findings import Finding
+from fastrestore.runtime.verify.screening import Beside, alone
+from fastrestore.runtime.verify.verdict import Verdict, as_json, verify
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +150,15 @@ def test_part_of_a_source(tmp_path: Path, film: Film) -> None:
     assert found.passed and set(codes(found)) == {"unchecked"} and found.compared == FRAMES // 2
     shifted = source(tmp_path / "shifted.mkv", frames=30, start=Fraction(-9, 10))
     assert codes(verify(path, against=shifted))["picture"].is_error
+
+
+def test_beginning_of_a_source_keeps_its_times(tmp_path: Path) -> None:
+    whole = write_clip(tmp_path / "source.mkv", Clip(20, pts=range(5, 25)))
+    path = write_clip(tmp_path / "film.mkv", Clip(10, pts=range(5, 15)))
+    manifest = promised(path, end="3/5")
+    postscript.append(path, replace(manifest, video=replace(manifest.video, rate=None)).to_text())
+    found = verify(path, against=whole)
+    assert found.passed and set(codes(found)) == {"unchecked"} and found.compared == 10
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])

@@ -1,0 +1,1 @@
+"""Whether a finished file holds what it promises."""
