@@ -19,6 +19,7 @@ from fastrestore.runtime.joining import Film, check_company, join
 from fastrestore.runtime.journal import Finished, Record
 from fastrestore.runtime.media.containers import require_fit
 from fastrestore.runtime.media.encoders import find_encoder
+from fastrestore.runtime.media.faults import FaultCount
 from fastrestore.runtime.media.reader import VideoReader
 from fastrestore.runtime.media.track import VideoTrack
 from fastrestore.runtime.media.translate import writing
@@ -184,7 +185,16 @@ class Job:
     def _reopened(self, opening: Opening) -> VideoReader:
         reader = self.source.reader
         assert reader is not None
-        return VideoReader(reader.path, start=opening.pts, end=reader.end)
+        before = FaultCount(opening.index)  # none was faulty, or there would have been no seeking
+        options = self.options
+        return VideoReader(
+            reader.path,
+            start=opening.pts,
+            end=reader.end,
+            on_error=options.on_error,
+            before=before,
+            watchdog=reader.watchdog,
+        )
 
     @property
     def _shift(self) -> Fraction:
@@ -241,7 +251,7 @@ class _Tally:
     @property
     def _sequential(self) -> bool:
         notes = self._reader.notes if self._reader else None
-        faulty = notes is not None and bool(notes.repaired_timestamps or notes.corrupt_frames)
+        faulty = notes is not None and bool(notes.repaired_timestamps or notes.faults.listed)
         return self._was_sequential or faulty
 
 
@@ -330,9 +340,4 @@ def _differing(old: Mapping[str, str], new: Mapping[str, str]) -> str:
 
 def _warnings(reader: VideoReader) -> list[str]:
     notes = reader.notes
-    warnings = list(notes.warnings)
-    if notes.repaired_timestamps:
-        warnings.append(f"{notes.repaired_timestamps} missing or backward timestamps were repaired")
-    if notes.corrupt_frames:
-        warnings.append(f"{notes.corrupt_frames} source frames were decoded with errors")
-    return warnings
+    return [*notes.warnings, *(f"source: {text}" for text in notes.faults.words())]

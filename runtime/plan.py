@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from fastrestore.config import ConvertOptions, Plan
+from fastrestore.config import ConvertOptions, Plan, cpu_count
+from fastrestore.errors import UsageError
 from fastrestore.frames import Colour, Matrix, PixelFormat, Siting, StreamInfo
 from fastrestore.geometry import Size
 from fastrestore.models.catalog import motion_model, restoration_chain
@@ -13,6 +14,11 @@ from fastrestore.models.spec import ModelSpec
 from fastrestore.runtime.media.encoders import find_encoder, output_format, require_size
 from fastrestore.runtime.motion_network import network_grid
 from fastrestore.runtime.restorer import network_tiles
+
+_LIBRARY_BYTES = 300 << 20
+_PICTURES_AHEAD = 12
+_ENCODER_PICTURES = 100
+"""What x264 was seen to hold at its default preset: those it looks ahead at, in two sizes, and references."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,7 @@ def describe(plan: WorkPlan, options: ConvertOptions, expected: int | None) -> d
         "motion": "none: the source's own instants" if plan.motion is None else _motion(plan),
         "work": _work(plan),
         "encode": f"{options.encode.codec}, {quality}",
+        "memory": f"about {needed_bytes(plan, options.tile) / (1 << 30):.1f} GiB",
     }
     return {key: value for key, value in lines.items() if value}
 
@@ -91,9 +98,30 @@ def make_plan(source: StreamInfo, options: ConvertOptions) -> WorkPlan:
     require_size(options.encode, size, layout)
     motion = motion_model(options.vfi)
     chain = restoration_chain(options.sr, factor_between(source.size, size))
-    return WorkPlan(
+    plan = WorkPlan(
         source, size, layout, output_colour(source), rate, chain, motion if rate is not None else None, options.plan
     )
+    if options.max_memory is not None and (needed := needed_bytes(plan, options.tile)) > options.max_memory:
+        raise UsageError(
+            f"this needs about {needed >> 20} MiB of memory, and `--max-memory` allows {options.max_memory >> 20}",
+            "use a smaller `--to` or `--tile`, or allow more",
+        )
+    return plan
+
+
+def needed_bytes(plan: WorkPlan, tile: int | None) -> int:
+    """Return about how much memory a run needs: pictures on their way, the encoder's own, networks and libraries."""
+    source, coded = plan.source.size, plan.size
+    samples = 3 if plan.format.chroma_shift == (0, 0) else 2 if plan.format.chroma_shift == (1, 0) else 1.5
+    picture = coded.pixels * samples * (1 if plan.format.bits == 8 else 2)
+    largest, working, size = coded.pixels, 0, source
+    for spec in plan.chain:
+        cover = network_tiles(spec, size, tile)
+        working = max(working, cover.tile.pixels * spec.working_bytes_per_px)
+        size = size.times(spec.scale)
+        largest = max(largest, size.pixels)
+    on_the_way = 2 * cpu_count() + _PICTURES_AHEAD
+    return round(_LIBRARY_BYTES + picture * (on_the_way + _ENCODER_PICTURES) + 2 * 3 * 4 * largest + working)
 
 
 def factor_between(source: Size, target: Size) -> Fraction:

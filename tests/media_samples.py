@@ -22,13 +22,14 @@ from av.video.stream import VideoStream
 from fastrestore.config import EncodeOptions
 from fastrestore.frames import FORMATS, Colour, Frame, Picture
 from fastrestore.geometry import Size
+from fastrestore.runtime.manifest import stamp_of
 from fastrestore.runtime.media.encoders import output_format
 from fastrestore.runtime.media.reader import VideoReader
 from fastrestore.runtime.media.segment import SegmentWriter, prove_segment
 from fastrestore.runtime.media.soundtrack import Soundtrack
+from fastrestore.runtime.media.survey import survey
 from fastrestore.runtime.media.track import VideoTrack
 from fastrestore.runtime.media.tracks import TrackCopier
-from fastrestore.runtime.media.verify import Promise, check_file
 from fastrestore.runtime.media.writer import Company, FilmWriter, SegmentFile
 
 SMALL = Size(64, 48)
@@ -323,7 +324,10 @@ def restore(
             for index, (pts, duration) in enumerate(times)
         ]
         writer = write_film(output, track, options, frames, Company(copier, soundtrack))
-        check_file(output, Promise(len(times), times[-1][0] - times[0][0], writer.track_count))
+        found = survey(output)
+        unit = found.video.unit
+        assert list(found.video.stamps) == [stamp_of(pts, unit) for pts, _ in times]
+        assert len(found.tracks) >= writer.track_count
         return writer
 
 

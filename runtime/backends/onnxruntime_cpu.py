@@ -50,7 +50,9 @@ class OnnxRuntimeCpu:
         options.log_severity_level = 3
         path = store.locate(spec, "fp32")
         with _translated(spec):
-            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
         return OnnxRuntimeEngine(spec, session)
 
 
@@ -118,5 +120,6 @@ def _translated(spec: ModelSpec) -> Iterator[None]:
     )
     try:
         yield
-    except (*known, RuntimeError) as error:
-        raise EngineError(f"ONNX Runtime failed on `{spec.name}`: {str(error).splitlines()[0]}") from error
+    except (*known, RuntimeError, ValueError) as error:  # a name that is no text is a UnicodeDecodeError
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise EngineError(f"ONNX Runtime failed on `{spec.name}`: {reason}") from error

@@ -7,6 +7,7 @@ from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
 
+from fastrestore.config import OnError
 from fastrestore.errors import DecodeError
 
 FEW_FRAMES = 5
@@ -15,15 +16,6 @@ MOST_SHARE = Fraction(1, 100)
 """And beyond that this share of all frames."""
 MOST_LISTED = 1000
 """Faults listed one by one; all of them are counted."""
-
-
-class OnError(StrEnum):
-    """What to do about a fault in the source."""
-
-    REPAIR = "repair"
-    """Show the picture before it again, tell of it, and fail above `MOST_SHARE` of all frames."""
-    FAIL = "fail"
-    """End the run at the first one."""
 
 
 class FaultKind(StrEnum):

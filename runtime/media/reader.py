@@ -12,12 +12,13 @@ from typing import Self
 import av
 from av.video.frame import VideoFrame
 
+from fastrestore.config import OnError
 from fastrestore.errors import DecodeError, UsageError
 from fastrestore.frames import Frame, Picture, StreamInfo
 from fastrestore.geometry import Size
 from fastrestore.runtime.media import limits, pixels
 from fastrestore.runtime.media.decoding import StreamDecoder
-from fastrestore.runtime.media.faults import FaultCount, FaultKind, FaultLog, OnError
+from fastrestore.runtime.media.faults import FaultCount, FaultKind, FaultLog
 from fastrestore.runtime.media.standins import Shown, StandIns
 from fastrestore.runtime.media.timestamps import repair
 from fastrestore.runtime.media.translate import reading
@@ -80,7 +81,8 @@ class VideoReader:
             raise UsageError(
                 f"the range from {float(start)} s to {float(end)} s is empty", "give `--end` after `--start`"
             )
-        self._decoder = StreamDecoder(self.path, watchdog or Watchdog(), max_memory)
+        self.watchdog = watchdog or Watchdog()
+        self._decoder = StreamDecoder(self.path, self.watchdog, max_memory)
         try:
             self._index = self._decoder.stream.index
             self._missing_bytes = self._find_missing()

@@ -83,7 +83,7 @@ class SegmentWriter:
         self._last_duration = 0
         self._thumbnails: list[Thumbnail] = []
         with writing(path):
-            self._output: OutputContainer | None = av.open(str(path), "w", format=_FORMAT)
+            self._output: OutputContainer | None = av.open(f"file:{path}", "w", format=_FORMAT)
         try:
             with writing(path):
                 self._stream = add_video(self._output, track, options)
@@ -177,7 +177,7 @@ def prove_segment(path: Path, track: VideoTrack, encoded: Encoded, *, decode: bo
     Raises:
         EncodeError: If anything differs from what went in.
     """
-    with reading(path), av.open(str(path)) as container:
+    with reading(path), av.open(f"file:{path}") as container:
         packets = _Packets(container)
         if decode:
             with contextlib.closing(packets.frames()) as frames:

@@ -16,6 +16,7 @@ from av.packet import Packet
 
 from fastrestore.errors import DecodeError
 from fastrestore.runtime.media.containers import OutputContainerKind, can_hold
+from fastrestore.runtime.media.opening import demux, open_file
 from fastrestore.runtime.media.translate import reading
 
 T = TypeVar("T")
@@ -35,7 +36,7 @@ class Soundtrack:
         if path.is_dir():
             raise DecodeError(f"cannot read {path}: it is a folder", "give an audio file to `--audio`")
         with reading(path):
-            self._container: InputContainer = av.open(str(path), metadata_errors="replace")
+            self._container: InputContainer = open_file(path)
         if not self._container.streams.audio:
             self._container.close()
             raise DecodeError(f"cannot read {path}: it holds no audio", "give an audio file to `--audio`")
@@ -81,7 +82,7 @@ class Soundtrack:
         # The stream's start is where sound begins; a decoder's run-in before it may have earlier or equal times.
         source = self._source
         heard = max(0, source.start_time or 0) * (source.time_base or Fraction(1))
-        for packet in self._read(self._container.demux(source)):
+        for packet in self._read(demux(self._container, source)):
             if packet.dts is None or packet.pts is None:
                 continue
             shift = round((self._begin - heard) / packet.time_base)

@@ -262,7 +262,9 @@ def _fills_gap(stream: Stream, packet: Packet[Stream]) -> bool:
 
 
 def _describe(path: Path, stream: VideoStream, tally: _Tally) -> VideoSurvey:
-    context = stream.codec_context
+    context: VideoCodecContext | None = stream.codec_context
+    if context is None:
+        raise DecodeError(f"cannot read {path}: no decoder for its video", "it was damaged, or made by another tool")
     unit = stream.time_base or Fraction(1)
     aspect = stream.sample_aspect_ratio or context.sample_aspect_ratio or Fraction(1)
     container_colour = _container_colour(path, stream.index)
@@ -320,7 +322,8 @@ def _container_colour(path: Path, index: int) -> ColourTags:
     with reading(path), av.open(f"file:{path}", metadata_errors="replace", options=options) as bare:
         stream = bare.streams[index]
         assert isinstance(stream, VideoStream)
-        return _tags(stream.codec_context)
+        context: VideoCodecContext | None = stream.codec_context
+        return ColourTags(2, 2, 2, False) if context is None else _tags(context)
 
 
 def _first_frame(path: Path, index: int) -> VideoFrame | None:

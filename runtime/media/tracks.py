@@ -16,6 +16,7 @@ from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
 
 from fastrestore.runtime.media.containers import OutputContainerKind, can_hold
+from fastrestore.runtime.media.opening import demux, open_file
 from fastrestore.runtime.media.tags import container_tags, is_cover, lost_stream_tags, lost_tags, stream_tags
 from fastrestore.runtime.media.translate import reading
 
@@ -69,7 +70,7 @@ class TrackCopier:
         self.video_index = skip
         self.summary = TrackSummary()
         with reading(path):
-            self._container: InputContainer = av.open(str(path), metadata_errors="replace")
+            self._container: InputContainer = open_file(path)
         self._packets: Iterator[Packet[Stream]] | None = None
 
     def attach(self, output: OutputContainer, kind: OutputContainerKind) -> TrackSummary:
@@ -155,8 +156,8 @@ class TrackCopier:
         self._targets[stream.index] = target
 
     def _cover(self, index: int) -> bytes:
-        with reading(self._path), av.open(str(self._path), metadata_errors="replace") as container:
-            return next((bytes(p) for p in container.demux(container.streams[index]) if p.size), b"")
+        with reading(self._path), open_file(self._path) as container:
+            return next((bytes(p) for p in demux(container, container.streams[index]) if p.size), b"")
 
     def _copy_tags(self, output: OutputContainer) -> None:
         assert self._kind is not None
@@ -203,7 +204,7 @@ class TrackCopier:
             # A format that cannot seek is read from its beginning, which finds the same packets.
             with contextlib.suppress(av.error.FFmpegError):
                 self._container.seek(int((self._start - _SEEK_MARGIN_S) * av.time_base), backward=True)
-        packets = self._container.demux(streams) if streams else iter(())
+        packets = demux(self._container, *streams) if streams else iter(())
         while True:
             with reading(self._path, " while copying tracks"):
                 packet = next(packets, None)

@@ -95,7 +95,7 @@ class FilmWriter:
         """
         options = {**self._kind.options, **movie_timescale(self._kind, self._track.time_base)}
         with writing(self._path):
-            output = av.open(str(self._path), "w", format=self._kind.format, options=options)
+            output = av.open(f"file:{self._path}", "w", format=self._kind.format, options=options)
         try:
             with writing(self._path):
                 stream = self._add_video(output)
@@ -199,7 +199,7 @@ def _packets(segment: SegmentFile, base: Fraction) -> Iterator[Packet[VideoStrea
     """
     durations = dict(zip(segment.stamps, segment.stamps.durations(), strict=True))
     payload, count, origin = hashlib.sha256(), 0, 0
-    with reading(segment.path), av.open(str(segment.path)) as container:
+    with reading(segment.path), av.open(f"file:{segment.path}") as container:
         stream = container.streams.video[0]
         ticks = (stream.time_base or base) / base
         codec = stream.codec_context.codec.canonical_name

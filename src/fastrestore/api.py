@@ -9,11 +9,12 @@ from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
 
-from fastrestore.config import ConvertOptions, EncodeOptions, Plan, RateTarget, Target
+from fastrestore.config import ConvertOptions, EncodeOptions, OnError, Plan, RateTarget, Target
 from fastrestore.errors import DecodeError, UsageError
 from fastrestore.frames import Frame, StreamInfo
 from fastrestore.runtime.job import Job, OnProgress, Source
 from fastrestore.runtime.media.reader import VideoReader
+from fastrestore.runtime.media.watchdog import Watchdog
 from fastrestore.runtime.plan import make_plan
 from fastrestore.runtime.report import RunReport
 from fastrestore.runtime.stages import open_stages
@@ -132,13 +133,29 @@ class Pipeline:
         return plan_job(source, path, options).run(on_progress)
 
 
-def open_video(path: str | Path, *, start: Fraction | None = None, end: Fraction | None = None) -> VideoReader:
+def open_video(
+    path: str | Path,
+    *,
+    start: Fraction | None = None,
+    end: Fraction | None = None,
+    on_error: OnError = OnError.REPAIR,
+    max_memory: int | None = None,
+    watchdog: Watchdog | None = None,
+) -> VideoReader:
     """Open a video file for reading. Use it in a `with` statement.
+
+    Args:
+        path: The file.
+        start: Seconds on the file's own clock; earlier frames are left out.
+        end: Seconds; frames at or after it are left out.
+        on_error: What to do about faults in the file.
+        max_memory: Bytes that reading may need by the file's header, or None.
+        watchdog: Watches over calls that might never come back, or None.
 
     Raises:
         DecodeError: If it cannot be read or holds no video.
     """
-    return VideoReader(path, start=start, end=end)
+    return VideoReader(path, start=start, end=end, on_error=on_error, max_memory=max_memory, watchdog=watchdog)
 
 
 def convert(
@@ -154,8 +171,24 @@ def convert(
         FastRestoreError: If anything fails; then there is no file under the output's name.
     """
     options = options or ConvertOptions()
-    with open_video(source, start=options.start, end=options.end) as reader:
+    with open_source(source, options) as reader:
         return plan_job(reader, output, options).run(on_progress)
+
+
+def open_source(source: str | Path, options: ConvertOptions, watchdog: Watchdog | None = None) -> VideoReader:
+    """Open a video file as a conversion's options ask for.
+
+    Raises:
+        DecodeError: If it cannot be read, holds no video, or is beyond the limits.
+    """
+    return open_video(
+        source,
+        start=options.start,
+        end=options.end,
+        on_error=options.on_error,
+        max_memory=options.max_memory,
+        watchdog=watchdog,
+    )
 
 
 def plan_job(source: FrameSource, output: str | Path, options: ConvertOptions) -> Job:

@@ -33,6 +33,15 @@ class Plan(StrEnum):
     INTERPOLATE_FIRST = "interpolate-first"
 
 
+class OnError(StrEnum):
+    """What to do about a fault in the source."""
+
+    REPAIR = "repair"
+    """Show the picture before it again, tell of it, and fail above a hundredth of all frames."""
+    FAIL = "fail"
+    """End the run at the first one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """A wanted size: a factor, or a box that the shown picture must fit."""
@@ -201,6 +210,9 @@ class ConvertOptions:
     """Show held duplicates where the source does, instead of spreading motion evenly."""
     threads: int = 0
     """Threads for the network; 0 uses every core."""
+    on_error: OnError = OnError.REPAIR
+    max_memory: int | None = None
+    """Bytes that a run may need, as far as can be told before it begins; None sets no limit."""
     restart: bool = False
     """Begin anew, whatever an interrupted run has left."""
     verify: bool = True
@@ -222,6 +234,18 @@ def parse_time(text: str) -> Fraction:
             seconds = seconds * 60 + Fraction(part)
         return seconds
     raise UsageError(f"time `{text}` is not understood", "use seconds (`12.5`) or `[HH:]MM:SS[.fraction]`")
+
+
+def parse_bytes(text: str) -> int:
+    """Parse `6000000000`, `800M` or `6G` (binary units).
+
+    Raises:
+        UsageError: If the text is no number of bytes.
+    """
+    match = re.fullmatch(r"(\d{1,15})([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE | re.ASCII)
+    if match is None or not int(match[1]):
+        raise UsageError(f"amount of memory `{text}` is not understood", "use for example `8G` or `800M`")
+    return int(match[1]) << {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}[match[2].upper()]
 
 
 def cpu_count() -> int:

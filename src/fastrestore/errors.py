@@ -62,7 +62,9 @@ class ParityError(ExportError):
     """
 
     def __init__(self, max_abs: float, tolerance: float, where: str, hint: str = "") -> None:
-        super().__init__(f"the export differs from its original by {max_abs:.2e}, wanted {tolerance:.2e}: {where}", hint)
+        super().__init__(
+            f"the export differs from its original by {max_abs:.2e}, wanted {tolerance:.2e}: {where}", hint
+        )
         self.max_abs = max_abs
         self.tolerance = tolerance
         self.where = where

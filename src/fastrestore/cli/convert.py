@@ -14,7 +14,7 @@ from fastrestore.cli.options import Progress, ProgressKind, app, auto_int, shown
 from fastrestore.errors import UsageError
 
 if TYPE_CHECKING:
-    from fastrestore.config import ConvertOptions
+    from fastrestore.config import ConvertOptions, OnError
     from fastrestore.runtime.job import Job
     from fastrestore.runtime.report import RunReport
 
@@ -51,6 +51,12 @@ def convert(
     threads: Annotated[int, typer.Option(min=0, max=1024, help="For the network; 0 uses every core.", metavar="N")] = 0,
     keep_holds: Annotated[bool, typer.Option("--keep-holds", help="Show held frames where the source does.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs, once complete.")] = False,
+    on_error: Annotated[
+        str, typer.Option(help="repair mends single faults of the source and tells; fail ends the run.", metavar="WHAT")
+    ] = "repair",
+    max_memory: Annotated[
+        Optional[str], typer.Option(help="Refuse what would need more, such as 8G.", metavar="BYTES")
+    ] = None,
     restart: Annotated[
         bool,
         typer.Option("--restart", "--no-resume", help="Begin anew, whatever an interrupted run has left."),
@@ -61,8 +67,10 @@ def convert(
     report: Annotated[Optional[Path], typer.Option(help="Write what was done as JSON.", metavar="FILE.json")] = None,
 ) -> None:
     """Restore videos: larger, smoother, every track, every frame."""
-    from fastrestore.api import open_video, output_paths, parse_plan, plan_job
-    from fastrestore.config import ConvertOptions, EncodeOptions, RateTarget, Target, parse_time
+    from fastrestore.api import open_source, output_paths, parse_plan, plan_job
+    from fastrestore.cli.options import leave_stalled
+    from fastrestore.config import ConvertOptions, EncodeOptions, RateTarget, Target, parse_bytes, parse_time
+    from fastrestore.runtime.media.watchdog import Watchdog
 
     options = ConvertOptions(
         to=Target.parse(to),
@@ -79,6 +87,8 @@ def convert(
         overwrite=overwrite,
         keep_holds=keep_holds,
         threads=threads,
+        on_error=_on_error(on_error),
+        max_memory=None if max_memory is None else parse_bytes(max_memory),
         restart=restart,
         verify=verify,
     )
@@ -86,7 +96,7 @@ def convert(
     _check(pairs, options, report)
     reports = []
     for source, target in pairs:
-        with open_video(source, start=options.start, end=options.end) as reader:
+        with Watchdog(on_stall=leave_stalled) as watchdog, open_source(source, options, watchdog) as reader:
             job = plan_job(reader, target, options)
             _print_plan(job, progress, to_stdout=dry_run)
             if dry_run:
@@ -118,9 +128,18 @@ def demo(
         print(f"{label:<14} {path}")
 
 
+def _on_error(text: str) -> OnError:
+    from fastrestore.config import OnError
+
+    try:
+        return OnError(text)
+    except ValueError as error:
+        raise UsageError(f"`--on-error {text}` is not understood", "use `repair` or `fail`") from error
+
+
 def _check(pairs: list[tuple[Path, Path]], options: ConvertOptions, report: Path | None) -> None:
     """Refuse whatever would be refused later on, before the first of several conversions takes its hours."""
-    from fastrestore.api import open_video, plan_job
+    from fastrestore.api import open_source, plan_job
     from fastrestore.runtime.job import check_output
 
     if report is not None:
@@ -128,7 +147,7 @@ def _check(pairs: list[tuple[Path, Path]], options: ConvertOptions, report: Path
     for source, target in pairs:
         check_output(target, options, source)
         if len(pairs) > 1:
-            with open_video(source, start=options.start, end=options.end) as reader:
+            with open_source(source, options) as reader:
                 plan_job(reader, target, options)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastrestore.errors import UsageError
+from fastrestore.errors import FastRestoreError, UsageError
 
 if TYPE_CHECKING:
     from fastrestore.progress import Display
@@ -48,6 +49,23 @@ def auto_int(text: str, option: str, allowed: tuple[int, ...] = ()) -> int | Non
         return int(text)
     known = " or ".join(str(value) for value in allowed) if allowed else "a number of pixels"
     raise UsageError(f"`{option} {text}` is not understood", f"use `auto`, {known}")
+
+
+def tell(error: FastRestoreError) -> None:
+    """Print an error as one line, and its hint as another."""
+    print("error:", *error.message.splitlines(), file=sys.stderr)
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr)
+
+
+def leave_stalled(error: FastRestoreError) -> None:
+    """Leave the process at once: a thread is stuck in a library, and would keep it from ending in any other way.
+
+    What was finished is on the disk, so that a later run can go on.
+    """
+    tell(error)
+    sys.stderr.flush()
+    os._exit(error.exit_code)
 
 
 def shown(kind: ProgressKind) -> Display:

@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from fastrestore.cli import convert, inspect, models, verify  # noqa: F401  (each adds its commands)
-from fastrestore.cli.options import app
+from fastrestore.cli.options import app, tell
 from fastrestore.errors import FastRestoreError, JobCancelledError, JobError, UsageError
 
 _STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -68,9 +68,7 @@ def _usage_error(error: typer.TyperException) -> UsageError:
 
 
 def _fail(error: FastRestoreError) -> NoReturn:
-    print("error:", *error.message.splitlines(), file=sys.stderr)
-    if error.hint:
-        print(f"hint: {error.hint}", file=sys.stderr)
+    tell(error)
     _leave(error.exit_code)
 
 

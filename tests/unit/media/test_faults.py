@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.media_samples import Clip, write_clip
 
+from fastrestore.config import OnError
 from fastrestore.errors import DecodeError
 from fastrestore.frames import Frame
 from fastrestore.geometry import Size
-from fastrestore.runtime.media.faults import FEW_FRAMES, MOST_LISTED, FaultCount, FaultKind, FaultLog, OnError
+from fastrestore.runtime.media.faults import FEW_FRAMES, MOST_LISTED, FaultCount, FaultKind, FaultLog
 from fastrestore.runtime.media.reader import VideoReader
 
 Packets: TypeAlias = "list[Packet[Any]]"
