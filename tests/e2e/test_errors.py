@@ -58,6 +58,9 @@ def test_bad_inputs(sources: Path, tmp_path: Path, name: str, words: tuple[str, 
         (("--nosuch",), "--nosuch"),
         (("--report", "missing/report.json"), "missing/report.json"),
         (("--report", "out.mkv"), "one of the media files"),
+        (("--on-error", "ignore"), "--on-error"),
+        (("--max-memory", "much"), "much"),
+        (("--max-memory", "100M", "--to", "4k"), "--max-memory"),
     ],
 )
 def test_bad_options(film: Path, tmp_path: Path, options: tuple[str, ...], word: str) -> None:
