@@ -7,10 +7,12 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from fastrestore.export.train.degrade import LUMA
 from fastrestore.export.train.recipe import Recipe
-from fastrestore.export.train.resize import Bytes, crop_to_multiple, resize_bicubic, to_bytes
+from fastrestore.export.train.resize import Bytes, Floats, crop_to_multiple, resize_bicubic, to_bytes
 
 HELD_OUT = Path(__file__).with_name("heldout.txt")
+VALIDATION = Path(__file__).with_name("validation.txt")
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,19 @@ class CleanSampler:
         self._low = [reduce(high, recipe.scale) for high in self._high]
         areas = np.array([low.shape[0] * low.shape[1] for low in self._low], dtype=np.float64)
         self._chance = areas / areas.sum()
+        pairs = zip(self._low, self._high, strict=True) if recipe.error_share > 0.0 else ()
+        self._error = [np.cumsum(bicubic_error(low, high)) for low, high in pairs]
 
     def sample(self, rng: np.random.Generator) -> Batch:
         """Draw a batch; a still is chosen in proportion to its area."""
         p, s = self._recipe.lr_patch_px, self._recipe.scale
         low, high = [], []
         for index in rng.choice(len(self._low), size=self._recipe.batch, p=self._chance):
-            y, x = self._corner(self._low[index], rng)
+            if self._error and rng.random() < self._recipe.error_share:
+                index = int(rng.integers(len(self._low)))
+                y, x = self._corner_by_error(index, rng)
+            else:
+                y, x = self._corner(self._low[index], rng)
             turn = int(rng.integers(8))
             colours = rng.permutation(3) if self._recipe.permute_colours else np.arange(3)
             low.append(_turned(self._low[index][y : y + p, x : x + p], turn, colours))
@@ -68,6 +76,14 @@ class CleanSampler:
             for _ in range(self._recipe.candidates)
         ]
         return max(corners, key=lambda c: busyness(low[c[0] : c[0] + p, c[1] : c[1] + p]))
+
+    def _corner_by_error(self, index: int, rng: np.random.Generator) -> tuple[int, int]:
+        """Choose where a patch begins so that it holds a pixel drawn in proportion to its error."""
+        p, low, error = self._recipe.lr_patch_px, self._low[index], self._error[index]
+        pixel = divmod(int(np.searchsorted(error, rng.random() * error[-1], side="right")), low.shape[1])
+        before = rng.integers(p, size=2)
+        y, x = (int(np.clip(at - b, 0, side - p)) for at, b, side in zip(pixel, before, low.shape, strict=False))
+        return y, x
 
 
 class PoolSampler:
@@ -107,14 +123,19 @@ class PoolSampler:
 
 
 def held_out_names() -> list[str]:
-    """Return the file names of the stills that no network is trained on."""
+    """Return the file names of the stills that nothing is decided by: they are measured once, at the end."""
     return HELD_OUT.read_text(encoding="utf-8").split()
 
 
+def validation_names() -> list[str]:
+    """Return the file names of the stills that recipes are chosen by and no network is trained on."""
+    return VALIDATION.read_text(encoding="utf-8").split()
+
+
 def training_stills(folder: Path) -> list[Bytes]:
-    """Decode every still that is not held out, in the order of the file names."""
-    held_out = set(held_out_names())
-    return [read_rgb(path) for path in sorted(folder.glob("*.jpg")) if path.name not in held_out]
+    """Decode every still that is neither held out nor for validation, in the order of the file names."""
+    kept_back = {*held_out_names(), *validation_names()}
+    return [read_rgb(path) for path in sorted(folder.glob("*.jpg")) if path.name not in kept_back]
 
 
 def read_rgb(path: Path) -> Bytes:
@@ -128,6 +149,22 @@ def read_rgb(path: Path) -> Bytes:
 def reduce(high: Bytes, scale: int) -> Bytes:
     """Shrink by a whole factor with the antialiased bicubic kernel; both sides are multiples of it."""
     return to_bytes(resize_bicubic(high, high.shape[0] // scale, high.shape[1] // scale))
+
+
+def bicubic_error(low: Bytes, high: Bytes) -> Floats:
+    """Return bicubic's squared error of luma, summed over what each low-resolution pixel covers.
+
+    Args:
+        low: `(H, W, 3)`, uint8, RGB.
+        high: `(H * scale, W * scale, 3)`, uint8, RGB.
+
+    Returns:
+        `(H, W)`, float32, not negative, in squared 8-bit levels.
+    """
+    height, width = low.shape[:2]
+    error = ((resize_bicubic(low, *high.shape[:2]) - high) @ LUMA) ** 2
+    cells: Floats = error.reshape(height, high.shape[0] // height, width, -1).sum(axis=(1, 3))
+    return cells
 
 
 def busyness(patch: Bytes) -> float:

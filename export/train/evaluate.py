@@ -1,6 +1,9 @@
 """Measure a shipped network on the held-out stills, with ONNX Runtime alone, and write its figures.
 
 `python -m fastrestore.export.train.evaluate --recipe film-x2-tiny --stills STILLS_DIR --models MODELS_DIR`
+
+With `--weights WEIGHTS_DIR` the teacher of a film network is measured beside it, which needs PyTorch; with
+`--against FILE` another network is, an earlier one say, and with `--crops FOLDER` the results are shown side by side.
 """
 
 import argparse
@@ -17,7 +20,7 @@ import onnxruntime
 
 from fastrestore.export.train.data import held_out_names, read_rgb, reduce
 from fastrestore.export.train.degrade import Degradation, degrade
-from fastrestore.export.train.quality import BORDER_PX, psnr_y, ssim_y
+from fastrestore.export.train.quality import BORDER_PX, psnr_y, sharpness, ssim_y
 from fastrestore.export.train.recipe import Recipe
 from fastrestore.export.train.resize import Bytes, crop_to_multiple, resize_bicubic, to_bytes
 
@@ -28,6 +31,9 @@ FILM_CROP_PX = 768
 """Film networks are measured on the middle of a still, at most this large."""
 DENOISE_STRENGTHS = (3.0, 6.0, 10.0)
 """`h` and `hColor` of OpenCV's non-local means; the best mean PSNR-Y stands in the figures."""
+
+SHOWN_PX = 256
+"""Side of what `--crops` shows of each result."""
 
 Method = Callable[[Bytes], Bytes]
 
@@ -63,10 +69,10 @@ class Network:
         return to_bytes(np.asarray(restored[0].transpose(1, 2, 0) * 255.0, dtype=np.float32))
 
 
-def open_cases(recipe: Recipe, stills: Path) -> list[Case]:
-    """Make the test pictures of a recipe: the same ones every time."""
+def open_cases(recipe: Recipe, stills: Path, names: Sequence[str] | None = None) -> list[Case]:
+    """Make the test pictures of a recipe, by default of the held-out stills: the same ones every time."""
     cases = []
-    for index, name in enumerate(held_out_names()):
+    for index, name in enumerate(held_out_names() if names is None else names):
         still = crop_to_multiple(read_rgb(stills / name), recipe.scale)
         if recipe.data == "clean":
             cases.append(Case(name, reduce(still, recipe.scale), still))
@@ -99,17 +105,35 @@ def open_methods(recipe: Recipe, models: Path, threads: int) -> dict[str, Method
     return methods
 
 
-def measure(cases: list[Case], methods: dict[str, Method]) -> dict[str, dict[str, dict[str, float]]]:
-    """Return still -> method -> PSNR-Y in dB and SSIM."""
+def open_teacher(recipe: Recipe, weights: Path) -> Method:
+    """Return the teacher of the film networks, given nothing but what they are given."""
+    from fastrestore.export.train.teacher import Teacher
+
+    teacher = Teacher(weights, recipe.scale)
+    return lambda low: teacher(low[None])[0]
+
+
+def measure(
+    cases: list[Case], methods: dict[str, Method], crops: Path | None = None
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Return still -> method -> PSNR-Y in dB, SSIM, and sharpness as a share of the original's.
+
+    With `crops` the middle of every result is written there, one PNG a still: methods in order, then the original.
+    """
     figures: dict[str, dict[str, dict[str, float]]] = {}
     for case in cases:
-        figures[case.name] = {}
-        for name, method in methods.items():
-            found = method(case.low)
-            figures[case.name][name] = {
+        results = {name: method(case.low) for name, method in methods.items()}
+        figures[case.name] = {
+            name: {
                 "psnr_y_db": round(psnr_y(found, case.wanted), 4),
                 "ssim_y": round(ssim_y(found, case.wanted), 5),
+                "sharpness": round(sharpness(found, case.wanted), 4),
             }
+            for name, found in results.items()
+        }
+        if crops is not None:
+            row = [_middle(result, SHOWN_PX) for result in [*results.values(), case.wanted]]
+            cv2.imwrite(str(crops / Path(case.name).with_suffix(".png")), np.concatenate(row, axis=1)[..., ::-1])
         LOG.info("%s %s", case.name, figures[case.name]["network"])
     return figures
 
@@ -139,7 +163,7 @@ def summarise(figures: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict
     means = {
         method: {
             unit: round(float(np.mean([each[method][unit] for each in figures.values()])), 4)
-            for unit in ("psnr_y_db", "ssim_y")
+            for unit in ("psnr_y_db", "ssim_y", "sharpness")
         }
         for method in methods
     }
@@ -167,33 +191,49 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--recipe", required=True, help="a table of recipes.toml")
     parser.add_argument("--stills", type=Path, required=True, help="folder of the photographs")
     parser.add_argument("--models", type=Path, required=True, help="folder of the shipped networks")
+    parser.add_argument("--weights", type=Path, help="folder of the teacher's checkpoints")
+    parser.add_argument("--against", type=Path, action="append", default=[], help="NAME.onnx of another network")
+    parser.add_argument("--crops", type=Path, help="folder for pictures of the results")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     cv2.setNumThreads(options.threads)
     recipe = Recipe.load(options.recipe)
-    folder = options.models / recipe.name
     methods = open_methods(recipe, options.models, options.threads)
+    methods |= {path.stem: Network(path, options.threads) for path in options.against}
+    if options.weights is not None and recipe.data == "film":
+        methods["teacher"] = open_teacher(recipe, options.weights)
     cases = open_cases(recipe, options.stills)
-    figures = measure(cases, methods)
-    written = {
+    if options.crops is not None:
+        options.crops.mkdir(parents=True, exist_ok=True)
+    figures = measure(cases, methods, options.crops)
+    report = report_on(recipe, options.models / recipe.name, figures, measure_tone(cases, methods["network"]))
+    text = json.dumps(report, indent=2) + "\n"
+    (options.models / recipe.name / "figures.json").write_text(text, encoding="utf-8")
+    LOG.info("%s", json.dumps(report["mean"], indent=2))
+
+
+def report_on(
+    recipe: Recipe, folder: Path, figures: dict[str, dict[str, dict[str, float]]], tone: dict[str, float]
+) -> dict[str, object]:
+    """Put what was measured together with what it was measured of, how, and with which versions."""
+    weights = " --weights WEIGHTS_DIR" if "teacher" in next(iter(figures.values())) else ""
+    return {
         "network": recipe.name,
         "sha256": hashlib.sha256((folder / "model.fp32.onnx").read_bytes()).hexdigest(),
         "command": f"python -m fastrestore.export.train.evaluate --recipe {recipe.name}"
-        " --stills STILLS_DIR --models MODELS_DIR",
+        f" --stills STILLS_DIR --models MODELS_DIR{weights}",
         "luma": f"BT.601 full range, border of {BORDER_PX} px left out, results rounded to 8 bits",
+        "sharpness": "mean absolute difference of neighbouring luma, as a share of the original's",
         "versions": {
             "onnxruntime": onnxruntime.__version__,
             "numpy": np.__version__,
             "opencv": cv2.__version__,
         },
         "mean": summarise(figures),
-        "tone_in_8_bit_levels": measure_tone(cases, methods["network"]),
+        "tone_in_8_bit_levels": tone,
         "stills": figures,
     }
-    text = json.dumps(written, indent=2) + "\n"
-    (folder / "figures.json").write_text(text, encoding="utf-8")
-    LOG.info("%s", json.dumps(written["mean"], indent=2))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""PSNR and SSIM on luma, as the figures of the default networks are given."""
+"""PSNR, SSIM and sharpness of luma, as the figures of the default networks are given."""
 
 import cv2
 import numpy as np
@@ -37,6 +37,21 @@ def ssim_y(found: Bytes, wanted: Bytes) -> float:
     c1, c2 = (0.01 * 255.0) ** 2, (0.03 * 255.0) ** 2
     likeness = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
     return float(np.mean(likeness / ((mean_a**2 + mean_b**2 + c1) * (variance_a + variance_b + c2))))
+
+
+def sharpness(found: Bytes, wanted: Bytes) -> float:
+    """Return how steep the luma of a picture is, as a share of what is wanted: 1 is as sharp, less is softer.
+
+    Args:
+        found: `(H, W, 3)`, uint8, RGB.
+        wanted: As `found`.
+    """
+    return _steepness(_luma(found)) / max(_steepness(_luma(wanted)), 1e-10)
+
+
+def _steepness(plane: NDArray[np.float64]) -> float:
+    """Return the mean absolute difference of neighbours along both axes."""
+    return sum(float(np.abs(np.diff(plane, axis=axis)).mean()) for axis in (0, 1))
 
 
 def _luma(picture: Bytes) -> NDArray[np.float64]:

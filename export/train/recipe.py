@@ -43,6 +43,15 @@ class Recipe:
     """Whether patches of clean data get their colours exchanged at random."""
     candidates: int = 1
     """Of so many crops of a clean still the busiest becomes a patch."""
+    error_share: float = 0.0
+    """Share of clean patches that are drawn as often as bicubic errs in them, all stills equally likely.
+
+    With the logarithm of the error as loss this makes the mean PSNR of whole stills what is trained for.
+    """
+    optimiser: Literal["adam", "muon"] = "adam"
+    """Of the inner convolutions; first and last layer and biases are always Adam's."""
+    edge_weight: float = 1.0
+    """Weight in the loss of what lies within reach of the zero padding around a patch."""
 
     @classmethod
     def load(cls, name: str, path: Path = RECIPES) -> Self:

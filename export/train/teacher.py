@@ -46,8 +46,13 @@ class Teacher:
         self._reduction = self._network.scale // scale
 
     @torch.inference_mode()
+    def __call__(self, low: Bytes) -> Bytes:
+        """Restore `(N, H, W, 3)` uint8 RGB to `(N, H * scale, W * scale, 3)` uint8 RGB, in its own tone."""
+        return to_bytes(self._enlarge(low))
+
+    @torch.inference_mode()
     def restore(self, low: Bytes, original: Bytes) -> Bytes:
-        """Restore patches.
+        """Restore patches and give them the tone of the original.
 
         Args:
             low: `(N, P, P, 3)`, uint8, RGB.
@@ -56,10 +61,14 @@ class Teacher:
         Returns:
             As `original`.
         """
+        return np.stack([_in_tone(r, o) for r, o in zip(self._enlarge(low), original, strict=True)])
+
+    def _enlarge(self, low: Bytes) -> Floats:
+        """Return the network's result, reduced to the scale wanted, `(N, H, W, 3)`, float32, `[0, 255]`."""
         given = torch.from_numpy(low).permute(0, 3, 1, 2).float().div(255.0)
         large = nn.functional.avg_pool2d(self._network(given), self._reduction)
-        results = large.mul(255.0).permute(0, 2, 3, 1).numpy()
-        return np.stack([_in_tone(r, o) for r, o in zip(results, original, strict=True)])
+        results: Floats = large.mul(255.0).permute(0, 2, 3, 1).numpy()
+        return results
 
 
 def make_pool(stills: list[Bytes], recipe: Recipe, teacher: Teacher, size: int) -> dict[str, Bytes]:

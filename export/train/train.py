@@ -14,16 +14,29 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fastrestore.export.arch.plainsr.network import PlainSR
-from fastrestore.export.train.data import Batch, CleanSampler, PoolSampler, Sampler, training_stills
+from fastrestore.export.train.data import (
+    Batch,
+    CleanSampler,
+    PoolSampler,
+    Sampler,
+    training_stills,
+    validation_names,
+)
 from fastrestore.export.train.degrade import LUMA
-from fastrestore.export.train.recipe import LossWeights, Recipe
-from fastrestore.export.train.resize import Bytes
+from fastrestore.export.train.evaluate import Case, open_cases
+from fastrestore.export.train.grow import start_from
+from fastrestore.export.train.muon import Muon
+from fastrestore.export.train.quality import psnr_y
+from fastrestore.export.train.recipe import Recipe
+from fastrestore.export.train.resize import Bytes, to_bytes
 
 LOG = logging.getLogger(__name__)
 CHECKPOINT_EVERY_S = 60.0
+VALIDATE_EVERY = 8
+"""Checkpoints from one validation to the next."""
 LEAST_ERROR = 1e-5
 """Mean squared error (50 dB) below which a patch no longer counts for much."""
 
@@ -44,16 +57,22 @@ class Trainer:
         recipe: What to train.
         minutes: Training time over all sittings after which the run must be finished; the learning
             rate then follows whichever of steps and time is further on. None: steps alone.
+        device: Where to train.
     """
 
-    def __init__(self, recipe: Recipe, minutes: float | None) -> None:
+    def __init__(self, recipe: Recipe, minutes: float | None, device: str = "cpu") -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.minutes = recipe, minutes
-        self.network = PlainSR(recipe.scale, recipe.channels, recipe.convs)
+        self.network = PlainSR(recipe.scale, recipe.channels, recipe.convs).to(device)
         self.average = deepcopy(self.network).requires_grad_(False)
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=recipe.learning_rate)
+        self.optimisers = open_optimisers(self.network, recipe)
         self.rng = np.random.default_rng(recipe.seed)
         self.progress = Progress()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.network.nearest.device
 
     @property
     def share_done(self) -> float:
@@ -63,26 +82,22 @@ class Trainer:
         return min(1.0, max(by_steps, by_time))
 
     def start_from(self, state: dict[str, Tensor]) -> None:
-        """Start with the parameters of another network of equal inner width, of this scale or a divisor.
-
-        A larger scale begins by repeating the pixels of the other network's result.
-        """
-        count = len(state["last.bias"]) // 3
-        repeats = self.recipe.scale // math.isqrt(count)
-        last = {name: repeat_subpixels(state[name], repeats) for name in ("last.weight", "last.bias")}
-        self.network.load_state_dict(state | last)
+        """Start with the weights of another network, of equal or smaller width, depth and scale."""
+        start_from(self.network, state)
         self.average.load_state_dict(self.network.state_dict())
 
     def step(self, batch: Batch) -> float:
         """Make one optimisation step and return its loss."""
         started = time.perf_counter()
         rate = self._learning_rate()
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        self.optimiser.zero_grad(set_to_none=True)
-        loss = distance(self.network(to_tensor(batch.low)), batch, self.recipe.loss)
+        for optimiser in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+        loss = distance(self.network(to_tensor(batch.low, self.device)), batch, self.recipe)
         loss.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            optimiser.step()
         self._follow()
         self.progress.step += 1
         self.progress.seconds += time.perf_counter() - started
@@ -94,7 +109,7 @@ class Trainer:
         state = {
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "rng": self.rng.bit_generator.state,
             "step": self.progress.step,
             "seconds": self.progress.seconds,
@@ -107,7 +122,8 @@ class Trainer:
         state = torch.load(path, map_location="cpu", weights_only=True)
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        for optimiser, stored in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(stored)
         self.rng.bit_generator.state = state["rng"]
         self.progress = Progress(state["step"], state["seconds"])
 
@@ -124,54 +140,60 @@ class Trainer:
             mean.lerp_(value, 1.0 - keep)
 
 
-def distance(restored: Tensor, batch: Batch, weights: LossWeights) -> Tensor:
+def open_optimisers(network: PlainSR, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Share the parameters out between Adam and, where the recipe says so, Muon."""
+    muon = recipe.optimiser == "muon"
+    inner = [p for name, p in network.body.named_parameters() if muon and p.ndim == 4 and not name.startswith("0.")]
+    others = [p for p in network.parameters() if not any(p is each for each in inner)]
+    optimisers: list[torch.optim.Optimizer] = [torch.optim.Adam(others, lr=recipe.learning_rate)]
+    if inner:
+        optimisers.append(Muon(inner, lr=recipe.learning_rate))
+    return optimisers
+
+
+def distance(restored: Tensor, batch: Batch, recipe: Recipe) -> Tensor:
     """Return the training loss: the weighted sum of the distances that `LossWeights` names.
 
     Args:
         restored: `(N, 3, H, W)`, float32, range `[0, 1]`.
         batch: The batch it was restored from.
-        weights: Shares of the distances.
+        recipe: Gives the shares of the distances, and how much the edges of patches count.
     """
-    original = to_tensor(batch.original)
-    loss = weights.original * nn.functional.l1_loss(restored, original)
+    weights = recipe.loss
+    share = edge_shares(restored.shape[2], restored.shape[3], recipe).to(restored.device)
+    error = restored - to_tensor(batch.original, restored.device)
+    loss = weights.original * (error.abs() * share).mean()
     if weights.teacher > 0.0 and batch.teacher is not None:
-        loss = loss + weights.teacher * nn.functional.l1_loss(restored, to_tensor(batch.teacher))
+        loss = loss + weights.teacher * ((restored - to_tensor(batch.teacher, restored.device)).abs() * share).mean()
     if weights.log_error > 0.0:
-        loss = loss + weights.log_error * log_error(restored - original)
+        loss = loss + weights.log_error * log_error(error, share)
     return loss
 
 
-def log_error(error: Tensor) -> Tensor:
+def edge_shares(height: int, width: int, recipe: Recipe) -> Tensor:
+    """Return `(height, width)` weights of mean 1: less where the zero padding around a patch is seen."""
+    share = torch.full((height, width), recipe.edge_weight)
+    rim = recipe.convs * recipe.scale
+    share[rim : height - rim, rim : width - rim] = 1.0
+    return share / share.mean()
+
+
+def log_error(error: Tensor, share: Tensor) -> Tensor:
     """Return the mean over patches of the logarithm of colour's and luma's mean squared error.
 
     Args:
         error: `(N, 3, H, W)`, float32.
+        share: `(H, W)`, float32: weights of mean 1.
     """
-    luma = (error * torch.from_numpy(LUMA).reshape(1, 3, 1, 1)).sum(dim=1)
-    of_luma = torch.log(luma.square().mean(dim=(1, 2)) + LEAST_ERROR).mean()
-    of_colour = torch.log(error.square().mean(dim=(1, 2, 3)) + LEAST_ERROR).mean()
+    luma = (error * torch.from_numpy(LUMA).to(error.device).reshape(1, 3, 1, 1)).sum(dim=1)
+    of_luma = torch.log((luma.square() * share).mean(dim=(1, 2)) + LEAST_ERROR).mean()
+    of_colour = torch.log((error.square() * share).mean(dim=(1, 2, 3)) + LEAST_ERROR).mean()
     return 0.7 * of_luma + 0.3 * of_colour
 
 
-def repeat_subpixels(parameter: Tensor, repeats: int) -> Tensor:
-    """Enlarge the scale of the layer before a pixel shuffle by repeating what it makes.
-
-    Args:
-        parameter: `(3 * s * s, ...)`, float32: weight or bias of that layer.
-        repeats: How often every pixel is to occur along either axis.
-
-    Returns:
-        `(3 * s * s * repeats**2, ...)`, float32.
-    """
-    side = math.isqrt(len(parameter) // 3)
-    grid = parameter.reshape(3, side, side, *parameter.shape[1:])
-    grid = grid.repeat_interleave(repeats, dim=1).repeat_interleave(repeats, dim=2)
-    return grid.reshape(-1, *parameter.shape[1:])
-
-
-def to_tensor(pictures: Bytes) -> Tensor:
-    """Turn `(N, H, W, 3)` uint8 into `(N, 3, H, W)` float32 of range `[0, 1]`."""
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div_(255.0).contiguous()
+def to_tensor(pictures: Bytes, device: torch.device) -> Tensor:
+    """Turn `(N, H, W, 3)` uint8 into `(N, 3, H, W)` float32 of range `[0, 1]` on `device`."""
+    return torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float().div_(255.0).contiguous()
 
 
 def open_sampler(recipe: Recipe, stills: Path, work: Path) -> Sampler:
@@ -181,18 +203,33 @@ def open_sampler(recipe: Recipe, stills: Path, work: Path) -> Sampler:
     return CleanSampler(training_stills(stills), recipe)
 
 
-def train(trainer: Trainer, sampler: Sampler, checkpoint: Path) -> None:
+@torch.inference_mode()
+def validate(network: PlainSR, cases: list[Case]) -> float:
+    """Return the mean PSNR-Y in dB of a network's results."""
+    scores = []
+    for case in cases:
+        low = to_tensor(case.low[None], network.nearest.device)
+        restored = network(low).mul(255.0)[0].permute(1, 2, 0).cpu().numpy()
+        scores.append(psnr_y(to_bytes(restored), case.wanted))
+    return float(np.mean(scores))
+
+
+def train(trainer: Trainer, sampler: Sampler, checkpoint: Path, cases: list[Case]) -> None:
     """Run to the end of the recipe, writing `checkpoint` every minute and at the end."""
-    saved, losses = time.monotonic(), []
+    saved, losses, sitting = time.monotonic(), [], 0
+    LOG.info("begins with %.3f dB on the stills for validation", validate(trainer.average, cases))
     while trainer.share_done < 1.0:
         losses.append(trainer.step(sampler.sample(trainer.rng)))
         if time.monotonic() - saved >= CHECKPOINT_EVERY_S:
             trainer.save(checkpoint)
             done = trainer.progress
             LOG.info("step %d, %.0f s, loss %.5f", done.step, done.seconds, float(np.mean(losses)))
+            if (sitting := sitting + 1) % VALIDATE_EVERY == 0:
+                LOG.info("%.3f dB on the stills for validation", validate(trainer.average, cases))
             saved, losses = time.monotonic(), []
     trainer.save(checkpoint)
     LOG.info("finished: %d steps, %.1f min", trainer.progress.step, trainer.progress.seconds / 60.0)
+    LOG.info("ends with %.3f dB on the stills for validation", validate(trainer.average, cases))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -203,20 +240,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder of checkpoints and pools")
     parser.add_argument("--minutes", type=float, help="finish within this training time")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu", help="such as cuda:0; default: %(default)s")
     parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)
     recipe = Recipe.load(options.recipe)
-    trainer = Trainer(recipe, options.minutes)
+    trainer = Trainer(recipe, options.minutes, options.device)
     checkpoint = options.work / f"{recipe.name}.pt"
     if options.resume and checkpoint.exists():
         trainer.load(checkpoint)
     elif recipe.init_from:
-        start = torch.load(options.work / f"{recipe.init_from}.pt", weights_only=True)
+        start = torch.load(options.work / f"{recipe.init_from}.pt", map_location="cpu", weights_only=True)
         trainer.start_from(start["average"])
-    train(trainer, open_sampler(recipe, options.stills, options.work), checkpoint)
+    cases = open_cases(recipe, options.stills, validation_names())
+    train(trainer, open_sampler(recipe, options.stills, options.work), checkpoint, cases)
 
 
 if __name__ == "__main__":

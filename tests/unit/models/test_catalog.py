@@ -123,9 +123,9 @@ def test_documented_figures_are_those_measured_on_the_shipped_files() -> None:
     root = Path(__file__).resolve().parents[3]
     subprocess.run([sys.executable, str(root / "scripts" / "model-figures"), "--check"], check=True)
     for spec in catalog():
-        for artifact in spec.artifacts.values():
+        if spec.artifacts:  # the fp16 file is held against the fp32 one when it is exported
             figures = json.loads((root / "models" / spec.name / "figures.json").read_text(encoding="utf-8"))
-            assert figures["sha256"] == artifact.sha256, f"the figures of {spec.name} are of another file"
+            assert figures["sha256"] == spec.artifact("fp32").sha256, f"the figures of {spec.name} are of another file"
 
 
 def test_rows_that_are_right() -> None:

@@ -1,0 +1,181 @@
+"""Training repeats itself, resumes exactly, starts from smaller networks, and keeps its test pictures apart."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch trains the networks; the product does not need it")
+pytest.importorskip("onnxruntime", reason="figures are measured with ONNX Runtime")
+
+from fastrestore.export.arch.plainsr.network import PlainSR  # noqa: E402
+from fastrestore.export.train.data import CleanSampler, held_out_names, reduce, validation_names  # noqa: E402
+from fastrestore.export.train.evaluate import Case  # noqa: E402
+from fastrestore.export.train.grow import grow  # noqa: E402
+from fastrestore.export.train.muon import orthogonal  # noqa: E402
+from fastrestore.export.train.quality import sharpness  # noqa: E402
+from fastrestore.export.train.recipe import RECIPES, LossWeights, Recipe  # noqa: E402
+from fastrestore.export.train.train import Trainer, edge_shares, train  # noqa: E402
+
+NAMES = tomllib.loads(RECIPES.read_text(encoding="utf-8")).keys() - {"degradation"}
+SMALL = Recipe(
+    name="small",
+    data="clean",
+    scale=2,
+    channels=16,
+    convs=3,
+    steps=6,
+    warmup_steps=2,
+    batch=2,
+    lr_patch_px=12,
+    learning_rate=1e-3,
+    final_learning_rate=1e-5,
+    ema=0.9,
+    seed=3,
+    init_from="",
+    loss=LossWeights(original=1.0, teacher=0.0, log_error=0.1),
+    optimiser="muon",
+    error_share=0.5,
+    edge_weight=0.1,
+)
+
+
+@pytest.fixture(scope="module")
+def stills() -> list[np.ndarray]:
+    rng = np.random.default_rng(5)
+    return [rng.integers(0, 256, (48, 64, 3), dtype=np.uint8) for _ in range(3)]
+
+
+def run(trainer: Trainer, sampler: CleanSampler, steps: int) -> list[float]:
+    return [trainer.step(sampler.sample(trainer.rng)) for _ in range(steps)]
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "muon"])
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    optimiser: Literal["adam", "muon"], stills: list[np.ndarray], tmp_path: Path
+) -> None:
+    recipe = replace(SMALL, optimiser=optimiser)
+    sampler = CleanSampler(stills, recipe)
+    whole, first, second = (Trainer(recipe, minutes=None) for _ in range(3))
+    losses = run(whole, sampler, 6)
+
+    begun = run(first, sampler, 3)
+    first.save(tmp_path / "small.pt")
+    second.load(tmp_path / "small.pt")
+
+    assert begun + run(second, sampler, 3) == losses
+    assert second.progress.step == whole.progress.step
+    for name, value in whole.average.state_dict().items():
+        assert torch.equal(value, second.average.state_dict()[name]), name
+
+
+def test_training_lowers_the_loss_and_ends_with_a_checkpoint(stills: list[np.ndarray], tmp_path: Path) -> None:
+    recipe = replace(SMALL, steps=40, learning_rate=3e-3)
+    sampler = CleanSampler(stills, recipe)
+    trainer = Trainer(recipe, minutes=None)
+    before = run(Trainer(replace(recipe, learning_rate=0.0, final_learning_rate=0.0), None), sampler, 40)
+    cases = [Case("noise", reduce(stills[0], 2), stills[0])]
+
+    train(trainer, sampler, tmp_path / "small.pt", cases)
+
+    again = Trainer(recipe, minutes=None)
+    again.load(tmp_path / "small.pt")
+    assert again.progress.step == 40
+    assert np.mean(run(again, sampler, 20)) < np.mean(before)
+
+
+@pytest.mark.parametrize(("scale", "channels", "convs"), [(2, 16, 3), (4, 16, 3), (2, 32, 3), (2, 16, 6), (4, 48, 5)])
+def test_a_grown_network_begins_with_the_results_of_the_small_one(scale: int, channels: int, convs: int) -> None:
+    torch.manual_seed(0)
+    small, large = PlainSR(2, 16, 3), PlainSR(scale, channels, convs)
+    torch.nn.init.normal_(small.last.weight, std=0.05)
+    image = torch.rand(1, 3, 9, 11)
+
+    large.load_state_dict(grow(small.state_dict(), large.state_dict()))
+
+    with torch.inference_mode():
+        wanted = small(image)
+        found = large(image)
+    wanted = wanted.repeat_interleave(scale // 2, 2).repeat_interleave(scale // 2, 3)
+    assert float((found - wanted).abs().max()) < 1e-5
+
+
+def test_new_channels_of_a_grown_network_learn() -> None:
+    torch.manual_seed(0)
+    small, large = PlainSR(2, 16, 3), PlainSR(2, 32, 4)
+    large.load_state_dict(grow(small.state_dict(), large.state_dict()))
+    large(torch.rand(1, 3, 12, 12)).square().mean().backward()
+    assert float(large.last.weight.grad[:, 16:].abs().max()) > 0.0
+
+
+@pytest.mark.parametrize("shape", [(8, 24), (24, 8), (16, 16)])
+def test_orthogonal_brings_singular_values_near_one(shape: tuple[int, int]) -> None:
+    torch.manual_seed(1)
+    values = torch.linalg.svdvals(orthogonal(torch.randn(shape)))
+    assert 0.5 < float(values.min()) <= float(values.max()) < 1.3
+
+
+def test_edge_shares_have_mean_one_and_cover_what_sees_padding() -> None:
+    shares = edge_shares(24, 24, SMALL)
+    rim = SMALL.convs * SMALL.scale
+    assert float(shares.mean()) == pytest.approx(1.0)
+    assert float(shares[0, 0] / shares[12, 12]) == pytest.approx(SMALL.edge_weight)
+    assert float(shares[rim, rim]) == float(shares[12, 12])
+    assert float(shares[rim - 1, 12]) < float(shares[12, 12])
+
+
+def test_patches_are_drawn_where_bicubic_errs() -> None:
+    still = np.full((160, 160, 3), 128, dtype=np.uint8)
+    still[100:140, 20:60] = np.random.default_rng(0).integers(0, 256, (40, 40, 3))
+    sampler = CleanSampler([still], replace(SMALL, error_share=1.0, batch=16))
+
+    patches = sampler.sample(np.random.default_rng(1)).original
+
+    assert all(patch.std() > 5.0 for patch in patches)
+
+
+def test_validation_and_held_out_stills_are_disjoint() -> None:
+    assert len(held_out_names()) == 20
+    assert len(validation_names()) == 8
+    assert not set(held_out_names()) & set(validation_names())
+
+
+def test_sharpness_is_one_for_the_original_and_less_for_a_softer_picture() -> None:
+    original = np.random.default_rng(2).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    softer = (original // 2).astype(np.uint8)
+    assert sharpness(original, original) == pytest.approx(1.0)
+    assert sharpness(softer, original) == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_finished_run_becomes_a_file_of_each_precision(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript", reason="torch exports through onnxscript")
+    from fastrestore.export.train.to_onnx import export_network
+
+    torch.manual_seed(0)
+    network = PlainSR(2, 16, 3)
+    torch.nn.init.normal_(network.last.weight, std=0.02)
+
+    paths = export_network(network.state_dict(), tmp_path / "small")
+
+    assert sorted(path.name for path in (tmp_path / "small").iterdir()) == ["model.fp16.onnx", "model.fp32.onnx"]
+    assert paths[1].stat().st_size < paths[0].stat().st_size
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    from fastrestore.export.train.to_onnx import export_network
+
+    with pytest.raises(ValueError, match="no PlainSR"):
+        export_network({"encoder.weight": torch.zeros(3, 3)}, tmp_path)
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_every_recipe_fits_its_network(name: str) -> None:
+    recipe = Recipe.load(name)
+    parameters = sum(p.numel() for p in PlainSR(recipe.scale, recipe.channels, recipe.convs).parameters())
+    assert parameters <= (700_000 if name.endswith("-base") else 62_000)
+    assert recipe.init_from == "" or recipe.init_from in NAMES
