@@ -71,7 +71,8 @@ class Job:
         work = WorkFolder(output)
         with work.held():
             with self._kept_if_useful(work):
-                report = finished_report(work, output) or self._make(work, on_progress)
+                _refuse_existing(output, self.options)  # another run may have finished it just before
+                report = self._make(work, on_progress)
             work.remove()
         report.wall_s = time.perf_counter() - started
         return report
@@ -97,8 +98,7 @@ class Job:
         try:
             yield
         except BaseException:
-            record = work.journal.read() if self.source.reader is not None else None
-            if record is None or not record.done:
+            if self.source.reader is None or not _worth_keeping(work):
                 work.remove()
             raise
 
@@ -111,13 +111,18 @@ class Job:
             if choice is not None:
                 report.backend, report.backend_reason = choice.backend.describe(), choice.reason
             record = self._record(work, choice.backend.name if choice else "")
+            if record.finished is not None:
+                return _taken_up(work, self.output, record.finished)
             report.resumed_segments = len(record.done)
             if not record.done or record.done[-1].next is not None:
                 self._make_segments(work, record, stages, report, on_progress)
         totals = record.done[-1].totals
         for name in _COUNTS:
             setattr(report, name, totals.get(name, 0))
+        report.warnings += record.done[-1].warnings
         report.segments = len(record.done)
+        with writing(work.joined):
+            work.joined.unlink(missing_ok=True)  # it may be a link, which FFmpeg would follow
         joined = join(work.joined, segment_files(work, record), film)
         report.output_frames, report.copied_tracks = joined.frames, joined.tracks.copied
         report.warnings += [f"left out: {text}" for text in joined.tracks.left_out]
@@ -134,7 +139,7 @@ class Job:
         reader = self.source.reader
         header = header_for(self.plan, self.options, backend, reader.path if reader else None)
         record = work.journal.read() if reader is not None and not self.options.restart else None
-        if record is None:
+        if record is None or not record.done:
             work.clear()
             return work.journal.begin(header)
         if differing := _differing(record.header.settings, header.settings):
@@ -147,6 +152,8 @@ class Job:
                 f"{reader.path if reader else 'the source'} has changed since the work on {self.output} was begun",
                 "add `--restart` to begin anew",
             )
+        if record.finished is not None and _finished_file(work, self.output, record.finished) is not None:
+            return record
         whole = whole_segments(work, record)
         if whole < len(record.done) or record.finished is not None:
             work.journal.keep(record, whole)
@@ -164,7 +171,8 @@ class Job:
             frames, reader = self.source.frames, self.source.reader
             if start is not None and reader is not None:
                 sequential = record.done[-1].sequential
-                frames = stack.enter_context(frames_from(reader, self._reopened, start.opening, sequential=sequential))
+                entered = stack.enter_context(frames_from(reader, self._reopened, start.opening, sequential=sequential))
+                frames, reader = entered.frames, entered.reader
             pipeline = FramePipeline(stages, frames, self.plan.rate, self._rules, start)
             maker = stack.enter_context(SegmentMaker(work, record, recipe, pipeline.clock))
             tally = _Tally(pipeline, stages, record, reader, restores=self.plan.restores)
@@ -179,8 +187,6 @@ class Job:
 
             maker.make(stack.enter_context(closing(pipeline.marked())), tally.passed, on_frame)
         report.busy_s = pipeline.clock.seconds()
-        if reader is not None:
-            report.warnings += _warnings(reader)
 
     def _reopened(self, opening: Opening) -> VideoReader:
         reader = self.source.reader
@@ -246,12 +252,13 @@ class _Tally:
             "restored_frames": self._restored + restored,
             "synthesized_frames": self._synthesized + synthesized,
         }
-        return Passed(None if mark is None else mark.start, source, self._sequential, totals)
+        warnings = tuple(_warnings(self._reader)) if self._reader else ()
+        return Passed(None if mark is None else mark.start, source, self._sequential, totals, warnings)
 
     @property
     def _sequential(self) -> bool:
         notes = self._reader.notes if self._reader else None
-        faulty = notes is not None and bool(notes.repaired_timestamps or notes.faults.listed)
+        faulty = notes is not None and bool(notes.repaired_timestamps or notes.faults.counts)
         return self._was_sequential or faulty
 
 
@@ -303,24 +310,34 @@ def expected_frames(plan: WorkPlan, options: ConvertOptions, first_pts: Fraction
     return plan.source.frame_count if whole else None
 
 
-def finished_report(work: WorkFolder, output: Path) -> RunReport | None:
-    """Return the report of a run that was interrupted after its output was whole; give that its name if it has none."""
-    record = work.journal.read()
-    if record is None or record.finished is None:
-        return None
-    finished = record.finished
+def _worth_keeping(work: WorkFolder) -> bool:
+    """Whether a later run can go on with what there is; of what cannot be read, that is for it to say."""
+    try:
+        record = work.journal.read()
+    except (EncodeError, JobError):
+        return True
+    return record is not None and bool(record.done)
+
+
+def _finished_file(work: WorkFolder, output: Path, finished: Finished) -> Path | None:
+    """Return where the output of a run lies that was interrupted after it was whole."""
     for path in (work.joined, output):
-        if path.is_file() and path.stat().st_size == finished.bytes:
-            if path != output:
-                with writing(output):
-                    path.replace(output)
-                sync_folder(output.parent)
-            return RunReport(**finished.report)
+        if path.is_file() and not path.is_symlink() and path.stat().st_size == finished.bytes:
+            return path
     return None
 
 
+def _taken_up(work: WorkFolder, output: Path, finished: Finished) -> RunReport:
+    """Give a finished file its name, if it has none, and return the report of its run."""
+    if _finished_file(work, output, finished) == work.joined:
+        with writing(output):
+            work.joined.replace(output)
+        sync_folder(output.parent)
+    return RunReport(**finished.report)
+
+
 def _refuse_existing(output: Path, options: ConvertOptions) -> None:
-    if output.exists() and not options.overwrite and not _is_finished(output):
+    if output.exists() and not options.overwrite and (options.restart or not _is_finished(output)):
         raise UsageError(f"output {output} exists already", "add `--overwrite`, or choose another name")
 
 
@@ -328,9 +345,10 @@ def _is_finished(output: Path) -> bool:
     """Whether a run was interrupted between naming its output and clearing up."""
     if not folder_for(output).is_dir():
         return False
-    record = WorkFolder(output).journal.read()
+    work = WorkFolder(output)
+    record = work.journal.read()
     finished = None if record is None else record.finished
-    return finished is not None and output.is_file() and output.stat().st_size == finished.bytes
+    return finished is not None and _finished_file(work, output, finished) == output
 
 
 def _differing(old: Mapping[str, str], new: Mapping[str, str]) -> str:

@@ -63,6 +63,8 @@ class Done:
     """Whether the source must be read from its beginning to get to the next one: it had faults so far."""
     totals: Mapping[str, int] = field(default_factory=dict)
     """Counts for the report, from the film's beginning up to here."""
+    warnings: tuple[str, ...] = ()
+    """What the report has to tell of the source, from the film's beginning up to here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,7 @@ class Journal:
             EncodeError: If it cannot be written.
         """
         kept, part = record.done[:count], part_path(self._path)
-        data = b"".join(map(_line, (record.header, *kept)))
+        data = b"".join([_line(record.header), *map(_line, kept)])
         with writing(self._path):
             part.unlink(missing_ok=True)
             descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
@@ -233,6 +235,7 @@ def _done(fields: dict[str, Any]) -> Done:
     gaps = tuple((int(gap), int(count)) for gap, count in stamps["gaps"])
     fields["stamps"] = Stamps(int(stamps["first"]), gaps, int(stamps["last_duration"]))
     fields["next"] = None if after is None else _start(after)
+    fields["warnings"] = tuple(map(str, fields.get("warnings", ())))
     done = Done(**fields)
     if Path(done.name).name != done.name:
         raise ValueError("a name that leads elsewhere")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass
 from itertools import chain, islice
 
 from fastrestore.errors import DecodeError, JobError
@@ -15,11 +16,18 @@ Reopen = Callable[[Opening], VideoReader]
 """Opens the source again, to be read from a frame on."""
 
 
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """A source that is being read from an opening on."""
+
+    reader: VideoReader
+    """The one that reads, whose notes are those of this reading."""
+    frames: Iterator[Frame]
+
+
 @contextmanager
-def frames_from(
-    reader: VideoReader, reopen: Reopen, opening: Opening, *, sequential: bool
-) -> Iterator[Iterator[Frame]]:
-    """Yield the source's frames from an opening on.
+def frames_from(reader: VideoReader, reopen: Reopen, opening: Opening, *, sequential: bool) -> Iterator[Entered]:
+    """Read the source from an opening on.
 
     Seeking saves reading everything before, but depends on the file: the frame found must have the very time and
     samples that are on record, else the source is read from its beginning.
@@ -40,13 +48,13 @@ def frames_from(
             frames: Iterator[Frame] = islice(iter(reader), opening.index, None)
             first = next(frames, None)
         else:
-            _, first, frames = found
+            reader, first, frames = found
         if first is None or not _is(first, opening):
             raise JobError(
                 f"the unfinished work goes on with frame {opening.index} of {reader.path}, which is another one now",
                 "add `--restart` to begin anew",
             )
-        yield chain([first], frames)
+        yield Entered(reader, chain([first], frames))
 
 
 def _sought(reopen: Reopen, opening: Opening) -> tuple[VideoReader, Frame, Iterator[Frame]] | None:

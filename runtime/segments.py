@@ -48,6 +48,8 @@ class Passed:
     sequential: bool
     totals: Mapping[str, int]
     """Counts from the beginning of the film."""
+    warnings: tuple[str, ...] = ()
+    """What was noticed of the source from the beginning of the film."""
 
 
 class SegmentMaker:
@@ -155,6 +157,7 @@ class SegmentMaker:
             next=passed.next,
             sequential=passed.sequential,
             totals=passed.totals,
+            warnings=passed.warnings,
         )
         self._work.journal.append(done)
         self._record.done.append(done)

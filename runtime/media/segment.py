@@ -46,6 +46,8 @@ class Encoded:
 
     stamps: Stamps
     thumbnails: tuple[Thumbnail, ...]
+    payload_sha256: str
+    """Of the packets as the encoder gave them, as the finished file will hold them."""
     apart: float
     """How far a decoded picture's thumbnail may lie from the one that went in, in 8-bit levels."""
 
@@ -82,6 +84,7 @@ class SegmentWriter:
         self._durations: dict[int, int] = {}
         self._last_duration = 0
         self._thumbnails: list[Thumbnail] = []
+        self._payload = hashlib.sha256()
         with writing(path):
             self._output: OutputContainer | None = av.open(f"file:{path}", "w", format=_FORMAT)
         try:
@@ -136,7 +139,7 @@ class SegmentWriter:
             self._output = None
             sync(self._path)
         stamps = Stamps.of(self._stamps, self._last_duration)
-        return Encoded(stamps, tuple(self._thumbnails), self._tolerance())
+        return Encoded(stamps, tuple(self._thumbnails), self._payload.hexdigest(), self._tolerance())
 
     def abort(self) -> None:
         """Give up: close everything and leave whatever is there. Fine to call twice or after `finish`."""
@@ -168,6 +171,7 @@ class SegmentWriter:
                 packet.duration = self._durations.pop(packet.pts, packet.duration)
             if len(self._stamps) < 3:
                 packet.dts = packet.pts  # x265 leaves it undefined where fewer frames come than it reorders
+            self._payload.update(as_muxed(self._stream.codec_context.codec.canonical_name, bytes(packet)))
             self._output.mux_one(packet)
 
 
@@ -177,7 +181,7 @@ def prove_segment(path: Path, track: VideoTrack, encoded: Encoded, *, decode: bo
     Raises:
         EncodeError: If anything differs from what went in.
     """
-    with reading(path), av.open(f"file:{path}") as container:
+    with reading(path), av.open(f"file:{path}", metadata_errors="replace") as container:
         packets = _Packets(container)
         if decode:
             with contextlib.closing(packets.frames()) as frames:
@@ -185,6 +189,8 @@ def prove_segment(path: Path, track: VideoTrack, encoded: Encoded, *, decode: bo
         else:
             problem = packets.skim()
         problem = problem or packets.compare(encoded.stamps, track.time_base)
+        if not problem and packets.payload.hexdigest() != encoded.payload_sha256:
+            problem = "its packets have changed on the way to the disk"
     if problem:
         raise EncodeError(
             f"segment {path.name} does not hold what was encoded: {problem}", "run the command again; check the disk"

@@ -93,7 +93,9 @@ class FilmWriter:
             EncodeError: If the file cannot be written, or a segment is not what it was when it was proved.
             DecodeError: If a segment or a track of the source cannot be read.
         """
-        options = {**self._kind.options, **movie_timescale(self._kind, self._track.time_base)}
+        # Without `bitexact` Matroska gives files and tracks random numbers.
+        exact = {"fflags": "+bitexact"}
+        options = {**self._kind.options, **movie_timescale(self._kind, self._track.time_base), **exact}
         with writing(self._path):
             output = av.open(f"file:{self._path}", "w", format=self._kind.format, options=options)
         try:
@@ -199,7 +201,7 @@ def _packets(segment: SegmentFile, base: Fraction) -> Iterator[Packet[VideoStrea
     """
     durations = dict(zip(segment.stamps, segment.stamps.durations(), strict=True))
     payload, count, origin = hashlib.sha256(), 0, 0
-    with reading(segment.path), av.open(f"file:{segment.path}") as container:
+    with reading(segment.path), av.open(f"file:{segment.path}", metadata_errors="replace") as container:
         stream = container.streams.video[0]
         ticks = (stream.time_base or base) / base
         codec = stream.codec_context.codec.canonical_name

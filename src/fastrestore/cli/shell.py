@@ -45,8 +45,8 @@ def main() -> None:
     except OSError as error:  # all but standard output is seen to where it is used
         where = error.filename or "standard output"
         _fail(JobError(f"cannot use {where}: {error.strerror}", "check its name, folder and free space"))
-    except MemoryError:
-        _fail(JobError("there is not enough memory", "use a smaller `--to`, or `--tile`"))
+    except (MemoryError, RuntimeError) as error:
+        _fail(_no_memory(error))
     except _Stopped:
         _fail(JobCancelledError("stopped", "run the same command again to go on from the last finished segment"))
     _leave(code or 0)
@@ -65,6 +65,12 @@ def _usage_error(error: typer.TyperException) -> UsageError:
     command = context.command_path if context is not None else "fastrestore"
     message = error.format_message().replace("Value error, ", "").rstrip(".")
     return UsageError(message[:1].lower() + message[1:], f"see `{command} --help`")
+
+
+def _no_memory(error: MemoryError | RuntimeError) -> JobError:
+    if isinstance(error, RuntimeError) and "new thread" not in str(error):  # Python has no other name for that
+        raise error
+    return JobError("there is not enough memory", "use a smaller `--to`, or `--tile`")
 
 
 def _fail(error: FastRestoreError) -> NoReturn:

@@ -1,0 +1,47 @@
+"""The memory that a conversion takes does not grow with the length of the film."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from tests.e2e.command import REPOSITORY
+from tests.faults.bench import Bench, Film, surroundings
+from tests.media_samples import write_clip
+
+from fastrestore.geometry import Size
+
+LONG_RUNS = 100
+"""From so many tries on the long film is two hours long."""
+MOST_GROWTH = 1.25
+"""What grows is the record of timestamps, by 0.1 kB a frame where the clock does not divide the frame rate."""
+
+
+def peak_bytes(bench: Bench, log: Path) -> int:
+    """Run a command to its good end and return the most memory that it held."""
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            bench.arguments(), cwd=REPOSITORY, env=surroundings(), stdin=subprocess.DEVNULL, stdout=out, stderr=out
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, log.read_text(encoding="utf-8")[-2000:]
+    return usage.ru_maxrss * 1024
+
+
+@pytest.mark.slow
+def test_memory_is_flat(tmp_path: Path, runs: int) -> None:
+    peaks: list[int] = []
+    # Short segments show best what each of them leaves behind.
+    lengths, spans = ((300, 7200), (4, 12)) if runs >= LONG_RUNS else ((20, 120), (1, 1))
+    for seconds in lengths:
+        film = Film(seconds * 24, size=Size(64, 64), rate=Fraction(24), options={"preset": "ultrafast"})
+        source = write_clip(tmp_path / f"{seconds} s.mkv", film)
+        bench = Bench(source, tmp_path, ("--to", "x1", "--fps", "source", "--preset", "ultrafast"))
+        bench = bench.to(tmp_path / f"{seconds}").under(least_s=spans[0], most_s=spans[1])
+        peaks.append(peak_bytes(bench, tmp_path / "log"))
+    print(f"{lengths} s: {[round(peak / 1e6, 1) for peak in peaks]} MB")
+    assert peaks[1] <= MOST_GROWTH * peaks[0]
