@@ -14,6 +14,7 @@ from pathlib import Path
 from fastrestore.config import ConvertOptions
 from fastrestore.errors import EncodeError, JobError, UsageError
 from fastrestore.frames import Frame
+from fastrestore.kernels.translate import computing
 from fastrestore.runtime.identity import header_for
 from fastrestore.runtime.joining import Film, check_company, join
 from fastrestore.runtime.journal import Finished, Record
@@ -70,7 +71,7 @@ class Job:
         started = time.perf_counter()
         work = WorkFolder(output)
         with work.held():
-            with self._kept_if_useful(work):
+            with self._kept_if_useful(work), computing():
                 _refuse_existing(output, self.options)  # another run may have finished it just before
                 report = self._make(work, on_progress)
             work.remove()

@@ -232,8 +232,8 @@ def _add(record: Record | None, kind: str, fields: dict[str, Any]) -> tuple[Reco
 
 def _done(fields: dict[str, Any]) -> Done:
     stamps, after = fields["stamps"], fields["next"]
-    gaps = tuple((int(gap), int(count)) for gap, count in stamps["gaps"])
-    fields["stamps"] = Stamps(int(stamps["first"]), gaps, int(stamps["last_duration"]))
+    gaps = ((int(gap), int(count)) for gap, count in stamps["gaps"])
+    fields["stamps"] = Stamps.of_gaps(int(stamps["first"]), gaps, int(stamps["last_duration"]))
     fields["next"] = None if after is None else _start(after)
     fields["warnings"] = tuple(map(str, fields.get("warnings", ())))
     done = Done(**fields)

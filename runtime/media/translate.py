@@ -58,6 +58,8 @@ def _write_hint(error: Exception) -> str:
     code = getattr(error, "errno", None)
     if code == errno.ENOSPC:
         return "free some space, or write to another disk"
+    if code in (errno.EIO, errno.EFBIG):
+        return "check the disk and the limits on file sizes, or write to another one"
     if code == errno.ENAMETOOLONG:
         return "choose a shorter name"
     if isinstance(error, (PermissionError, FileNotFoundError, NotADirectoryError, IsADirectoryError)) or (
