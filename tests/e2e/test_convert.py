@@ -186,6 +186,7 @@ def test_plan_and_summary_for_people(film: Path, tmp_path: Path) -> None:
         "motion",
         "work",
         "encode",
+        "memory",
         "written",
         "frames",
         "tracks",

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import av
 import numpy as np
-from tests.e2e.command import REPOSITORY, Ran, environment
+from tests.e2e.command import REPOSITORY, Ran, environment, listen_to_signals
 from tests.faults.child import Plan
 from tests.media_samples import Clip, Lines, Sound, write_clip
 
@@ -132,6 +132,7 @@ class Bench:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=listen_to_signals,
         )
 
     def run(self, *more: str) -> Ran:

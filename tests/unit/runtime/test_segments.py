@@ -169,7 +169,7 @@ def test_encoders_do_not_pile_up(work: WorkFolder) -> None:
     alive: list[int] = []
 
     def count() -> None:
-        alive.append(sum(isinstance(each, SegmentWriter) for each in gc.get_objects()))
+        alive.append(sum(type(each) is SegmentWriter for each in gc.get_objects()))
 
     make(work, work.journal.begin(Header({}, {})), film(), count)
     assert max(alive) <= 2
