@@ -73,25 +73,8 @@ def export_foreign(path: Path, folder: Path, precisions: Sequence[str], step: Ca
     if foreign.size is not None:
         _check_freed(run, scale, rule, reach, foreign)
         notes.append(f"It took {foreign.size[1]}x{foreign.size[0]} px only; tiles of other sizes were seen to agree.")
-    target = folder / "model.fp32.onnx"
-    _save(model, target, tensors, "fp32")
-    step("proving fp32")
-    contest = parity.Contest(
-        original=partial(_one_by_one, original, convention),
-        graph=lambda: Graph(target),
-        inputs=tensors[0],
-        outputs=tensors[1],
-        task=Task.RESTORE,
-        precision="fp32",
-        locate=lambda _: "in what was added to change the range or the order of the channels",
-    )
-    tried = parity.trials(rule.multiple_px, rule.least_px)
-    agreements = list(parity.compare(contest, tried))
-    if "fp16" in precisions:
-        step("proving fp16")
-        found, note = _half(model, contest, folder / "model.fp16.onnx", tried)
-        agreements += found
-        notes += note
+    made = _Made(model, tensors, rule)
+    agreements, found = _proved(made, partial(_one_by_one, original, convention), folder, precisions, step)
     return Findings(
         architecture=f"ONNX graph, {len(foreign.model.graph.node)} nodes",
         original=path.name,
@@ -105,11 +88,45 @@ def export_foreign(path: Path, folder: Path, precisions: Sequence[str], step: Ca
         rule=rule,
         reach=reach,
         working_bytes_per_px=probe.working_bytes_per_px(model, tensors[0], rule),
-        agreements=tuple(agreements),
+        agreements=agreements,
         reference="the given ONNX file in float32, picture by picture",
-        notes=tuple(notes),
+        notes=(*notes, *found),
         versions={name: version(name) for name in ("onnx", "onnxruntime")},
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """The graph that was made of a foreign one."""
+
+    model: onnx.ModelProto
+    tensors: tuple[tuple[Tensor], tuple[Tensor]]
+    rule: probe.SizeRule
+
+
+def _proved(
+    made: _Made, original: parity.Run, folder: Path, precisions: Sequence[str], step: Callable[[str], None]
+) -> tuple[tuple[parity.Agreement, ...], list[str]]:
+    """Write the graph's files and hold them against the original; return how they agree, and notes for the card."""
+    target = folder / "model.fp32.onnx"
+    _save(made.model, target, made.tensors, "fp32")
+    step("proving fp32")
+    contest = parity.Contest(
+        original=original,
+        graph=lambda: Graph(target),
+        inputs=made.tensors[0],
+        outputs=made.tensors[1],
+        task=Task.RESTORE,
+        precision="fp32",
+        locate=lambda _: "in what was added to change the range or the order of the channels",
+    )
+    tried = parity.trials(made.rule.multiple_px, made.rule.least_px)
+    agreements = list(parity.compare(contest, tried))
+    if "fp16" not in precisions:
+        return tuple(agreements), []
+    step("proving fp16")
+    found, notes = _half(made.model, contest, folder / "model.fp16.onnx", tried)
+    return (*agreements, *found), list(notes)
 
 
 def read_foreign(path: Path) -> Foreign:
