@@ -193,12 +193,11 @@ class Job:
         reader = self.source.reader
         assert reader is not None
         before = FaultCount(opening.index)  # none was faulty, or there would have been no seeking
-        options = self.options
         return VideoReader(
             reader.path,
             start=opening.pts,
             end=reader.end,
-            on_error=options.on_error,
+            on_error=reader.notes.faults.policy,
             before=before,
             watchdog=reader.watchdog,
         )
