@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.fuzz.pool import Worker
 
-DEFAULT_CASES = 4000
+DEFAULT_CASES = 3000
 """Damaged files whose frames are read; other kinds, slower or simpler, are a share of it."""
 
 Try = Callable[[str, list[str], float], None]

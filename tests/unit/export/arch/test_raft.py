@@ -108,7 +108,10 @@ def test_it_explains_the_motion_of_film(
     assert moved < still / 2  # 3 dB, measured 5.6
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=["float", "half"])
+@pytest.mark.parametrize(
+    "dtype",
+    [pytest.param(torch.float32, id="float"), pytest.param(torch.float16, id="half", marks=pytest.mark.slow)],
+)
 @pytest.mark.filterwarnings(*TORCH_WARNINGS)
 def test_it_exports_with_symbolic_sizes_and_agrees(
     dtype: torch.dtype,

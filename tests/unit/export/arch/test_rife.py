@@ -258,7 +258,7 @@ def small(version: str) -> Facts:
     ("facts", "dtype"),
     [
         pytest.param(small("4.0"), torch.float32, id="4.0 small"),
-        pytest.param(small("4.7"), torch.float16, id="4.7 small half"),
+        pytest.param(small("4.7"), torch.float16, id="4.7 small half", marks=pytest.mark.slow),
         pytest.param(small("4.22 lite"), torch.float32, id="4.22 lite small"),
         pytest.param(small("4.25"), torch.float16, id="4.25 small half"),
         pytest.param(graph("4.6"), torch.float32, id="4.6", marks=pytest.mark.slow),
