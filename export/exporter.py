@@ -19,7 +19,8 @@ from fastrestore.export.detect import load_network
 from fastrestore.export.findings import Findings
 from fastrestore.export.foreign import export_foreign
 from fastrestore.export.session import Graph, Module
-from fastrestore.models import package, shipped, store
+from fastrestore.files import digest
+from fastrestore.models import package, shipped
 from fastrestore.models.spec import LONGEST_TEXT, NAME, Artifact, ModelSpec, Task
 
 PRECISIONS = ("fp32", "fp16")
@@ -119,7 +120,7 @@ def _export_torch(path: Path, folder: Path, precisions: Sequence[str], opset: in
     return Findings(
         architecture=network.architecture,
         original=path.name,
-        original_sha256=store.digest(path),
+        original_sha256=digest(path),
         parameters=sum(parameter.numel() for parameter in network.module.parameters()),
         opset=opset,
         task=network.task,
@@ -162,7 +163,7 @@ def _sizes_of_graph(network: LoadedNetwork, exported: onnx_export.Exported) -> t
 
 def _spec(name: str, folder: Path, found: Findings, licence: str, source: str) -> ModelSpec:
     artifacts = {
-        precision: Artifact(Path(name) / file.name, store.digest(file))
+        precision: Artifact(Path(name) / file.name, digest(file))
         for precision in PRECISIONS
         if (file := folder / f"model.{precision}.onnx").is_file()
     }

@@ -19,7 +19,7 @@ from fastrestore.export.convention import Convention, apply_convention, find_con
 from fastrestore.export.findings import Findings
 from fastrestore.export.half import to_half
 from fastrestore.export.session import Graph
-from fastrestore.models import store
+from fastrestore.files import digest
 from fastrestore.models.spec import Task, Tensor
 
 Array = NDArray[np.float32]
@@ -78,7 +78,7 @@ def export_foreign(path: Path, folder: Path, precisions: Sequence[str], step: Ca
     return Findings(
         architecture=f"ONNX graph, {len(foreign.model.graph.node)} nodes",
         original=path.name,
-        original_sha256=store.digest(path),
+        original_sha256=digest(path),
         parameters=onnx_file.weights_of(foreign.model),
         opset=next(used.version for used in model.opset_import if used.domain in onnx_file.DOMAINS),
         task=Task.RESTORE,

@@ -18,7 +18,7 @@ from typing import IO, Any
 from filelock import FileLock, Timeout
 
 from fastrestore.errors import ModelError
-from fastrestore.files import part_path
+from fastrestore.files import digest, part_path, sync
 from fastrestore.models import pins, store
 from fastrestore.models.spec import FILE_NAME, Publication
 
@@ -104,7 +104,7 @@ class _Download:
         self._wanted = publication.sha256 or pins.pinned(root, publication.url)
 
     def run(self) -> Fetched:
-        if self._wanted and self._path.is_file() and store.digest(self._path) == self._wanted:
+        if self._wanted and self._path.is_file() and digest(self._path) == self._wanted:
             return Fetched(self._path, self._wanted, newly_pinned=False, downloaded=False)
         for left in reversed(range(self._limits.tries)):
             before = self._size()
@@ -235,7 +235,7 @@ class _Download:
 
     def _accept(self) -> Fetched:
         """Give the file its name if its hash is right."""
-        found = store.digest(self._part)
+        found = digest(self._part)
         if self._wanted and found != self._wanted:
             self._discard()
             why = "its address is pinned to" if not self._publication.sha256 else "documented is"
@@ -248,7 +248,7 @@ class _Download:
             pins.pin(self._root, self._url, found)
         self._part.replace(self._path)
         self._tag_path.unlink(missing_ok=True)
-        store.sync(self._path.parent)
+        sync(self._path.parent)
         return Fetched(self._path, found, newly_pinned, downloaded=True)
 
     def _tag(self) -> str:

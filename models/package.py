@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from fastrestore.errors import ModelError
+from fastrestore.files import sync
 from fastrestore.models import shipped, store
 from fastrestore.models.spec import FILE_NAME, NAME, ModelSpec, Task, Tensor
 
@@ -117,7 +118,7 @@ def install(folder: Path, root: Path, *, overwrite: bool = False) -> ModelSpec:
             _copy(spec, folder, staging / spec.name)
             store.verify(read(staging / spec.name))  # what was copied, not what was there a moment ago
             _swap(staging / spec.name, target, staging / "replaced")
-            store.sync(root)
+            sync(root)
     except OSError as error:
         raise ModelError(
             f"model `{spec.name}` cannot be installed in {root}: {error.strerror or error}",
@@ -143,8 +144,8 @@ def _copy(spec: ModelSpec, source: Path, target: Path) -> None:
     names = [ROW_FILE, *(artifact.path.name for artifact in spec.artifacts.values())]
     for name in [*names, *(extra for extra in EXTRA_FILES if (source / extra).exists())]:
         shutil.copyfile(source / name, target / name)
-        store.sync(target / name)
-    store.sync(target)
+        sync(target / name)
+    sync(target)
 
 
 def _swap(new: Path, target: Path, aside: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from fastrestore.errors import ModelError
-from fastrestore.models import store
+from fastrestore.files import sync
 from fastrestore.models.spec import SHA256
 
 FILE = "pins.toml"
@@ -45,7 +45,7 @@ def pin(root: Path, url: str, sha256: str) -> None:
         # A JSON string is a TOML string too, as long as it is ASCII.
         rows = (f"{json.dumps(address)} = {json.dumps(found)}\n" for address, found in sorted(pins.items()))
         part.write_text(_HEAD + "[pins]\n" + "".join(rows), encoding="ascii")
-        store.sync(part)
+        sync(part)
         part.replace(path)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from functools import lru_cache
 from importlib.resources import files
@@ -10,6 +9,7 @@ from pathlib import Path
 from unicodedata import category
 
 from fastrestore.errors import ModelError
+from fastrestore.files import digest
 from fastrestore.models.spec import ModelSpec
 
 USER_FOLDER_VARIABLE = "FASTRESTORE_MODELS"
@@ -70,29 +70,6 @@ def card(spec: ModelSpec) -> str:
         return ""
     except OSError as error:
         raise ModelError(f"the card of `{spec.name}` cannot be read: {error.strerror}", _remedy(spec)) from error
-
-
-def digest(path: Path) -> str:
-    """Return the sha256 of a file's content, in lower-case hexadecimal.
-
-    Raises:
-        OSError: If it cannot be read.
-    """
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def sync(path: Path) -> None:
-    """Have the system write a file, or the names in a folder, to the disk: what is renamed next is then whole.
-
-    Raises:
-        OSError: If it cannot.
-    """
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _root(spec: ModelSpec) -> Path:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrestore.errors import EngineError, EngineIncompatibleError, UsageError
+from fastrestore.geometry import Size
 from fastrestore.models.spec import ModelSpec
 
 
@@ -21,6 +22,11 @@ class Engine(Protocol):
     @property
     def spec(self) -> ModelSpec:
         """The model this engine runs."""
+        ...
+
+    @property
+    def largest(self) -> Size | None:
+        """The largest input picture it takes, or None if memory alone decides; larger ones must be cut into tiles."""
         ...
 
     def run(self, inputs: Mapping[str, NDArray[np.float32]], out: Mapping[str, NDArray[np.float32]]) -> None:
@@ -57,8 +63,13 @@ class Backend(Protocol):
         """Return library, version and device in a few words."""
         ...
 
-    def open(self, spec: ModelSpec, *, threads: int) -> Engine:
+    def open(self, spec: ModelSpec, *, threads: int, size: Size | None = None) -> Engine:
         """Load a model.
+
+        Args:
+            spec: The model.
+            threads: Threads it may use on a CPU; 0 uses every core.
+            size: The picture it will be given, if that is known: an engine made for a range of sizes is chosen by it.
 
         Raises:
             EngineError: If it cannot be loaded.

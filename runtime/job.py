@@ -13,6 +13,7 @@ from pathlib import Path
 
 from fastrestore.config import ConvertOptions
 from fastrestore.errors import EncodeError, JobError, UsageError
+from fastrestore.files import sync
 from fastrestore.frames import Frame
 from fastrestore.kernels.translate import computing
 from fastrestore.runtime.identity import header_for
@@ -217,8 +218,7 @@ class Job:
         """Give the finished file its name: its content is on the disk before the journal says so, and that before."""
         _refuse_existing(self.output, self.options)  # it may have appeared since the run began
         with writing(self.output):
-            with work.joined.open("rb+") as file:
-                os.fsync(file.fileno())
+            sync(work.joined)
             work.journal.append(Finished(report.output_bytes, asdict(report)))
             work.joined.replace(self.output)
         sync_folder(self.output.parent)

@@ -19,11 +19,9 @@ from fastrestore.runtime.media.track import VideoTrack
 from fastrestore.runtime.media.tracks import TrackCopier, TrackSummary
 from fastrestore.runtime.media.writer import Company, FilmWriter, SegmentFile
 from fastrestore.runtime.plan import WorkPlan
-from fastrestore.runtime.verify.findings import errors
-from fastrestore.runtime.verify.verification import check, promise_of
+from fastrestore.runtime.verify.findings import Finding, errors
+from fastrestore.runtime.verify.verification import check, promise_of, refuse
 from fastrestore.version import __version__
-
-_MOST_TOLD = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +68,10 @@ def join(path: Path, segments: list[SegmentFile], film: Film) -> Joined:
     base = film.track.time_base
     found = survey(path, seams=[segment.stamps.first * base for segment in segments[1:]])
     manifest = _manifest(found, segments, film, writer.tracks)
-    problems = [problem.message for problem in errors(check(found, manifest))]
+    problems = errors(check(found, manifest))
     if len(found.tracks) < writer.track_count:
-        problems.append(f"{len(found.tracks)} other tracks instead of {writer.track_count}")
-    if problems:
-        raise EncodeError(
-            f"the written file does not hold what it should: {'; '.join(problems[:_MOST_TOLD])}",
-            "this is a fault of fastrestore: please report it with the command",
-        )
+        problems.append(Finding("tracks", f"{len(found.tracks)} other tracks instead of {writer.track_count}"))
+    refuse(problems)
     postscript.append(path, manifest.to_text())
     if postscript.read(path) != manifest.to_text():
         raise EncodeError("the written file does not hold its manifest", "run the command again; check the disk")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from fastrestore.config import ConvertOptions
+from fastrestore.config import ConvertOptions, Plan
+from fastrestore.geometry import Size
 from fastrestore.kernels.ops import open_ops
 from fastrestore.models.catalog import motion_model
 from fastrestore.runtime.engine import BackendChoice, Engine, choose_backend
@@ -25,10 +26,23 @@ def open_stages(plan: WorkPlan, options: ConvertOptions) -> Iterator[tuple[Stage
         choice = choose_backend(options.backend) if networks else None
         opened: dict[str, Engine] = {}
         if choice is not None:
+            sizes = _input_sizes(plan)
             for spec in networks:
                 if spec.name not in opened:
-                    opened[spec.name] = stack.enter_context(choice.backend.open(spec, threads=options.threads))
+                    engine = choice.backend.open(spec, threads=options.threads, size=sizes.get(spec.name))
+                    opened[spec.name] = stack.enter_context(engine)
         engines = [opened[spec.name] for spec in plan.chain]
         restorer = Restorer(engines, ops, Output(plan.size, plan.format, plan.colour), tile=options.tile)
         estimator = open_estimator(motion, ops, opened.get(motion.name))
         yield Stages(ops, restorer, estimator, plan.order), choice
+
+
+def _input_sizes(plan: WorkPlan) -> dict[str, Size]:
+    """Return the largest picture that each network of a plan is given."""
+    reached, sizes = plan.source.size, {}
+    for spec in plan.chain:
+        sizes[spec.name] = reached  # a network that comes twice is given the larger picture the second time
+        reached = reached.times(spec.scale)
+    if plan.motion is not None:
+        sizes[plan.motion.name] = plan.size if plan.order is Plan.UPSCALE_FIRST else plan.source.size
+    return sizes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import re
 import stat
@@ -12,12 +11,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fastrestore.errors import JobError
+from fastrestore.files import digest, sync
 from fastrestore.runtime.journal import Journal
 from fastrestore.runtime.media.translate import writing
 
 _SUFFIX = ".fastrestore"
 _OURS = re.compile(r"\d{6}\.nut(\.part)?|output\.part|journal(\.part)?|lock")
-_BLOCK_BYTES = 1 << 20
 
 
 def folder_for(output: Path) -> Path:
@@ -122,11 +121,7 @@ class WorkFolder:
 def sync_folder(folder: Path) -> None:
     """Put the names in a folder on the disk. Some file systems cannot: then they do it when they see fit."""
     with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(folder)
 
 
 def file_sha256(path: Path) -> str:
@@ -135,11 +130,8 @@ def file_sha256(path: Path) -> str:
     Raises:
         EncodeError: If it cannot be read.
     """
-    digest = hashlib.sha256()
-    with writing(path), path.open("rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+    with writing(path):
+        return digest(path)
 
 
 def _same_file(descriptor: int, path: Path) -> bool:

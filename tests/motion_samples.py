@@ -143,7 +143,7 @@ class CountingEngine:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._busy = threading.Lock()
-        self.spec = engine.spec
+        self.spec, self.largest = engine.spec, engine.largest
         self.inputs: list[dict[str, NDArray[np.float32]]] = []
         """A copy of what each run was given."""
 

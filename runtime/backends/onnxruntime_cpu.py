@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fastrestore.config import cpu_count
 from fastrestore.errors import EngineError, EngineIncompatibleError
+from fastrestore.geometry import Size
 from fastrestore.models import store
 from fastrestore.models.spec import ModelSpec
 from fastrestore.runtime.engine import check_tensors
@@ -38,7 +39,7 @@ class OnnxRuntimeCpu:
                 continue
         return "onnxruntime is not installed"
 
-    def open(self, spec: ModelSpec, *, threads: int) -> OnnxRuntimeEngine:
+    def open(self, spec: ModelSpec, *, threads: int, size: Size | None = None) -> OnnxRuntimeEngine:
         """See `Backend.open`. The fp32 file is taken: half precision gains nothing on a CPU."""
         import onnxruntime
 
@@ -71,6 +72,11 @@ class OnnxRuntimeEngine:
     def spec(self) -> ModelSpec:
         """See `Engine.spec`."""
         return self._spec
+
+    @property
+    def largest(self) -> Size | None:
+        """See `Engine.largest`."""
+        return None
 
     def run(self, inputs: Mapping[str, NDArray[np.float32]], out: Mapping[str, NDArray[np.float32]]) -> None:
         """See `Engine.run`."""

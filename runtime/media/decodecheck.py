@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from fastrestore.runtime.media.opening import open_file
+from fastrestore.runtime.media.pixels import samples
 from fastrestore.runtime.media.translate import reading
 
 Thumb: TypeAlias = NDArray[np.float32]
@@ -160,12 +161,10 @@ def thumb_of(frame: VideoFrame) -> Thumb:
     if not plain:
         frame, bits = frame.reformat(*_SAMPLES, format="gray"), 8
     plane = frame.planes[0]
-    samples = np.frombuffer(memoryview(plane), np.uint8 if bits == 8 else np.dtype("<u2"))
-    rows = samples[: plane.line_size // samples.itemsize * plane.height].reshape(plane.height, -1)
     across, down = (
         max(1, length // count) for length, count in zip((plane.width, plane.height), _SAMPLES, strict=True)
     )
-    some = rows[down // 2 :: down, across // 2 : plane.width : across].astype(np.float32)
+    some = samples(plane, bits)[down // 2 :: down, across // 2 :: across].astype(np.float32)
     small = np.asarray(cv2.resize(some, THUMB, interpolation=cv2.INTER_AREA), np.float32)
     white, black = (255, 0) if full else (235, 16)
     step = 1 << (bits - 8)

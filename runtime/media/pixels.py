@@ -11,7 +11,9 @@ import av
 import numpy as np
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
+from av.video.plane import VideoPlane
 from av.video.reformatter import Interpolation
+from numpy.typing import NDArray
 
 from fastrestore.errors import DecodeError
 from fastrestore.frames import FORMATS, Colour, Matrix, Picture, PixelFormat, Siting
@@ -62,13 +64,8 @@ def picture_from_frame(frame: VideoFrame, colour: Colour) -> Picture:
         if frame.format.name.startswith("yuvj"):
             frame.color_range = _FULL_RANGE  # else libswscale takes the new layout for limited range and converts
         frame = frame.reformat(format=layout.name)
-    planes = []
-    for plane in frame.planes[: layout.planes]:
-        samples = np.frombuffer(memoryview(plane), layout.dtype)
-        pitch = plane.line_size // samples.itemsize
-        rows = samples[: pitch * plane.height].reshape(plane.height, pitch)
-        planes.append(rows[:, : plane.width].copy())
-    return Picture(tuple(planes), layout, colour)
+    planes = tuple(samples(plane, layout.bits).copy() for plane in frame.planes[: layout.planes])
+    return Picture(planes, layout, colour)
 
 
 def is_like(frame: VideoFrame, size: Size, layout: PixelFormat, colour: Colour) -> bool:
@@ -108,6 +105,13 @@ def _is_full_range(frame: VideoFrame, layout: PixelFormat) -> bool:
 def _coefficients(matrix: int) -> int:
     """Return libswscale's number of a matrix: BT.601 has two in H.274, and RGB has none."""
     return {Matrix.SMPTE170M: 5, Matrix.RGB: 5}.get(Matrix(matrix), int(matrix)) if matrix in set(Matrix) else 5
+
+
+def samples(plane: VideoPlane, bits: int) -> NDArray[Any]:
+    """Return a view of a plane's samples, `(H, W)` uint8 for 8 bits or fewer, else uint16 little-endian."""
+    flat = np.frombuffer(memoryview(plane), np.uint8 if bits <= 8 else np.dtype("<u2"))
+    pitch = plane.line_size // flat.itemsize
+    return flat[: pitch * plane.height].reshape(plane.height, pitch)[:, : plane.width]
 
 
 def _plain_name(video_format: av.VideoFormat) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
-import os
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Self
 
 import av
-import numpy as np
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
@@ -22,6 +20,7 @@ from av.video.stream import VideoStream
 
 from fastrestore.config import EncodeOptions
 from fastrestore.errors import EncodeError
+from fastrestore.files import sync
 from fastrestore.frames import Frame
 from fastrestore.runtime.media import pixels
 from fastrestore.runtime.media.encoders import find_encoder
@@ -263,14 +262,5 @@ def _compare(frames: Iterator[VideoFrame], encoded: Encoded, track: VideoTrack) 
 
 
 def _seen(frame: VideoFrame) -> Thumbnail:
-    plane, bits = frame.planes[0], frame.format.components[0].bits
-    samples = np.frombuffer(memoryview(plane), np.uint8 if bits == 8 else np.uint16)
-    pitch = plane.line_size // samples.itemsize
-    rows = samples[: pitch * plane.height].reshape(plane.height, pitch)
-    return thumbnail(rows[:, : plane.width], bits)
-
-
-def sync(path: Path) -> None:
-    """Put a file's content on the disk."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
+    bits = frame.format.components[0].bits
+    return thumbnail(pixels.samples(frame.planes[0], bits), bits)

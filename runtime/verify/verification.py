@@ -36,6 +36,15 @@ def require_whole(path: Path, manifest: Manifest) -> None:
     problems = errors(check(found, manifest))
     if manifest_text(path) != manifest.to_text():
         problems.append(Finding("manifest", "its own manifest is missing or differs"))
+    refuse(problems)
+
+
+def refuse(problems: Sequence[Finding]) -> None:
+    """Raise what was found in a written file, if anything was.
+
+    Raises:
+        EncodeError: With the first of them in words.
+    """
     if problems:
         told = [problem.message for problem in problems[:_MOST_TOLD]]
         if len(problems) > _MOST_TOLD:

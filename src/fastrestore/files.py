@@ -1,7 +1,9 @@
-"""Files that are complete under their name, or not there at all."""
+"""Files that are complete under their name, or not there at all; what is in them, and that it is on the disk."""
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
 
 from fastrestore.errors import EncodeError
@@ -30,3 +32,26 @@ def write_whole(path: Path, text: str) -> None:
         raise EncodeError(
             f"cannot write {path}: {error.strerror}", "choose another file, or free some space"
         ) from error
+
+
+def digest(path: Path) -> str:
+    """Return the sha256 of a file's content, in lower-case hexadecimal.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Have the system write a file, or the names in a folder, to the disk: what is renamed next is then whole.
+
+    Raises:
+        OSError: If it cannot.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from tests.media_samples import Clip, Lines, Sound, write_clip
 
+from fastrestore.files import digest
 from fastrestore.geometry import Size
 from fastrestore.kernels.ops import Difference
 from fastrestore.models import store
@@ -130,7 +131,7 @@ def package(folder: Path) -> str:
     for name in ("mine", "damaged/mine"):
         (folder / name).mkdir(parents=True)
         (folder / name / source.name).write_bytes(source.read_bytes())
-    artifact = Artifact(Path("mine", source.name), store.digest(source))
+    artifact = Artifact(Path("mine", source.name), digest(source))
     mine = replace(spec, name="mine", family="mine", folder=folder, artifacts=MappingProxyType({"fp32": artifact}))
     (folder / "mine" / ROW_FILE).write_text(dump(mine), encoding="utf-8")
     return "mine"

@@ -168,7 +168,7 @@ def load_network(folder: Path) -> Target:
     """Give the backend a damaged network whose hash was made to fit, and run it once."""
     from dataclasses import replace
 
-    from fastrestore.models import store
+    from fastrestore.files import digest
     from fastrestore.models.catalog import find
     from fastrestore.models.spec import Artifact
     from fastrestore.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu
@@ -176,7 +176,7 @@ def load_network(folder: Path) -> Target:
     def attempt(sample: str, seed: str) -> None:
         path = _damaged(folder, sample, seed)
         spec = find(sample.removesuffix(".onnx"))
-        artifact = Artifact(Path(path.name), store.digest(path))
+        artifact = Artifact(Path(path.name), digest(path))
         damaged = replace(spec, folder=folder, artifacts=MappingProxyType({"fp32": artifact}))
         with OnnxRuntimeCpu().open(damaged, threads=1) as engine:
             inputs = {t.name: np.zeros(t.shape(1, 16, 16), np.float32) for t in spec.inputs}

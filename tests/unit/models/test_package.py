@@ -250,7 +250,7 @@ def test_install_is_whole_or_not_there(tmp_path: Path, user_folder: Path, monkey
     def full(path: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store, "sync", full)
+    monkeypatch.setattr(package, "sync", full)
     for name in ("mine", "other"):
         with pytest.raises(ModelError, match="No space left"):
             package.install(make(tmp_path / "c", name, summary="newer"), user_folder, overwrite=True)

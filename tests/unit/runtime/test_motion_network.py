@@ -39,6 +39,7 @@ class Scripted:
 
     def __init__(self, facts: ModelSpec, write: Callable[[Arrays, Arrays], None]) -> None:
         self.spec, self._write = facts, write
+        self.largest: Size | None = None
         self.buffers: set[int] = set()
 
     def run(self, inputs: Arrays, out: Arrays) -> None:
