@@ -17,12 +17,18 @@ from fastrestore.geometry import Size
 from fastrestore.kernels import colour as colours
 from fastrestore.kernels.ops import GUARD_SOFTNESS, GUARD_TOLERANCE, Difference
 from fastrestore.kernels.reference import BLOCK_PX, FLOW_REACH, THUMBNAIL, correlation
+from fastrestore.kernels.scratch import Scratch
 
 FloatPlane: TypeAlias = NDArray[np.float32]
+_WIDEST_RIM = 8
+"""Cells around a motion field at most, when positions are enlarged in its place."""
 
 
 class CpuOps:
-    """The contract of `fastrestore.kernels.ops.Ops` on OpenCV and NumPy. Stateless, safe to share among threads."""
+    """The contract of `fastrestore.kernels.ops.Ops` on OpenCV and NumPy. Safe to share among threads."""
+
+    def __init__(self) -> None:
+        self._scratch = Scratch()
 
     def to_rgb(self, picture: Picture) -> FloatImage:
         """See `Ops.to_rgb`."""
@@ -52,24 +58,20 @@ class CpuOps:
         """See `Ops.from_rgb`."""
         if pixel_format.kind == "rgb":
             peak = np.float32((1 << pixel_format.bits) - 1)
-            gbr = [_store(_resize(rgb[i], size) * peak, pixel_format) for i in (1, 2, 0)]
+            gbr = [_store(self._resize(rgb[i], size) * peak, pixel_format) for i in (1, 2, 0)]
             return Picture(tuple(gbr), pixel_format, colour)
-        grey = pixel_format.kind == "grey"
         affine = colours.samples_from_rgb(colour, pixel_format.bits)
-        if grey or neutral:
-            luma = _resize(_weighted(rgb, affine.matrix[0], affine.offset[0]), size)
-            planes: tuple[Plane, ...] = (_store(luma, pixel_format),)
-            if not grey:
-                planes += neutral_planes(pixel_format.plane_size(size, 1), pixel_format)
-            return Picture(planes, pixel_format, colour)
-        _, height, width = rgb.shape
-        samples = np.matmul(affine.matrix.astype(np.float32), rgb.reshape(3, -1))
-        samples += affine.offset.astype(np.float32)[:, None]
-        samples = samples.reshape(3, height, width)
-        chroma_size = pixel_format.plane_size(size, 1)
-        chroma = [_move_to_siting(_resize(p, chroma_size), pixel_format, colour) for p in samples[1:]]
-        stored = [_store(p, pixel_format) for p in (_resize(samples[0], size), *chroma)]
-        return Picture(tuple(stored), pixel_format, colour)
+        needed = 1 if neutral or pixel_format.kind == "grey" else 3
+        samples = self._samples(rgb, affine.matrix[:needed], affine.offset[:needed])
+        planes = [_store(self._resize(samples[0], size), pixel_format)]
+        if pixel_format.kind != "grey":
+            chroma_size = pixel_format.plane_size(size, 1)
+            if neutral:
+                planes += neutral_planes(chroma_size, pixel_format)
+            for plane in samples[1:]:
+                resized = self._resize(plane, chroma_size)
+                planes.append(_store(_move_to_siting(resized, pixel_format, colour), pixel_format))
+        return Picture(tuple(planes), pixel_format, colour)
 
     def requantize(self, picture: Picture, pixel_format: PixelFormat) -> Picture:
         """See `Ops.requantize`."""
@@ -110,27 +112,75 @@ class CpuOps:
 
     def disagreement(self, left: NDArray[np.uint8], right: NDArray[np.uint8], motion: Motion) -> NDArray[np.float32]:
         """See `Ops.disagreement`."""
-        from_left = _warp(left, _clean_flow(motion.flow_to_left))
-        from_right = _warp(right, _clean_flow(motion.flow_to_right))
+        from_left = self._warp(left, _clean_flow(motion.flow_to_left))
+        from_right = self._warp(right, _clean_flow(motion.flow_to_right))
         return np.asarray(cv2.absdiff(from_left, from_right) * np.float32(1 / 255), np.float32)
 
     def synthesize(self, left: Picture, right: Picture, motion: Motion, t: float) -> Picture:
         """See `Ops.synthesize`."""
         to_left, to_right = _clean_flow(motion.flow_to_left), _clean_flow(motion.flow_to_right)
-        from_left, from_right = _warp(left.planes[0], to_left), _warp(right.planes[0], to_right)
+        from_left, from_right = self._warp(left.planes[0], to_left), self._warp(right.planes[0], to_right)
         mask = _guard(from_left, from_right, motion, t, (1 << left.format.bits) - 1)
-        planes: list[Plane] = [_blend(from_left, from_right, *_shares(mask, from_left.shape))]
+        planes: list[Plane] = [_blend(from_left, from_right, *self._shares(mask, from_left.shape))]
         chroma = list(zip(left.planes[1:], right.planes[1:], strict=True))
         if all(a is b for a, b in chroma):  # none, or the shared neutral plane of a grey picture
             planes += [a for a, _ in chroma]
             return Picture(tuple(planes), left.format, left.colour)
         # Both chroma planes have one shape: positions and shares are worked out once.
         shape = left.planes[1].shape
-        where = [_positions(flow, shape) for flow in (to_left, to_right)]
-        shares = _shares(mask, shape)
+        shares = self._shares(mask, shape)
+        where = self._positions(to_left, shape, "left"), self._positions(to_right, shape, "right")
         for left_plane, right_plane in chroma:
             planes.append(_blend(_sample(left_plane, where[0]), _sample(right_plane, where[1]), *shares))
         return Picture(tuple(planes), left.format, left.colour)
+
+    def _samples(self, rgb: FloatImage, matrix: NDArray[np.float64], offset: NDArray[np.float64]) -> FloatImage:
+        """Return one plane per row of the matrix, valid until the next call in this thread."""
+        _, height, width = rgb.shape
+        samples = self._scratch.array("samples", len(matrix), height * width)
+        np.matmul(matrix.astype(np.float32), rgb.reshape(3, -1), out=samples)
+        samples += offset.astype(np.float32)[:, None]
+        return samples.reshape(-1, height, width)
+
+    def _resize(self, plane: FloatPlane, size: Size) -> FloatPlane:
+        """As `_resize`; valid until the next call in this thread."""
+        return _resize(plane, size, self._scratch.array("resized", size.height, size.width))
+
+    def _warp(self, plane: Plane, flow: FloatPlane) -> Plane:
+        return _sample(plane, self._positions(flow, plane.shape, "whole"))
+
+    def _positions(self, flow: FloatPlane, shape: tuple[int, ...], name: str) -> FloatPlane:
+        """Return where each pixel of a plane of `shape` is taken from, `(H, W, 2)` float32, in its own pixels.
+
+        Positions, not displacements, are enlarged where the sizes allow: interpolating them is exact, and one pass
+        over the large picture is spared. A rim beyond the picture is needed for that, of so many cells that it is
+        whole pixels wide.
+        """
+        (height, width), (rows, columns) = shape, flow.shape[:2]
+        scale = np.array([width / columns, height / rows], np.float32)
+        down, across = _whole_rim(height, rows), _whole_rim(width, columns)
+        if (rows, columns) == (height, width) or down is None or across is None:
+            where = self._scratch.array(name, height, width, 2)
+            cv2.resize(flow * scale, (width, height), dst=where, interpolation=cv2.INTER_LINEAR)
+            where += _grid(height, width)
+            return where
+        (cells_y, rim_y), (cells_x, rim_x) = down, across
+        coarse: FloatPlane = cv2.copyMakeBorder(flow, cells_y, cells_y, cells_x, cells_x, cv2.BORDER_REPLICATE)
+        coarse *= scale
+        coarse[..., 0] += _centres(columns, cells_x, width)
+        coarse[..., 1] += _centres(rows, cells_y, height)[:, None]
+        whole = self._scratch.array(name, height + 2 * rim_y, width + 2 * rim_x, 2)
+        cv2.resize(coarse, (whole.shape[1], whole.shape[0]), dst=whole, interpolation=cv2.INTER_LINEAR)
+        return whole[rim_y : rim_y + height, rim_x : rim_x + width]
+
+    def _shares(self, mask: FloatPlane, shape: tuple[int, ...]) -> tuple[FloatPlane, FloatPlane]:
+        """Return the shares of the left and of the right picture on a plane of `shape`."""
+        height, width = shape
+        share, rest = mask, self._scratch.array("rest", height, width)
+        if share.shape != (height, width):
+            share = self._scratch.array("share", height, width)
+            cv2.resize(mask, (width, height), dst=share, interpolation=cv2.INTER_LINEAR)
+        return share, np.subtract(1, share, out=rest)
 
 
 @lru_cache(maxsize=8)
@@ -162,14 +212,14 @@ def _store(plane: FloatPlane, pixel_format: PixelFormat) -> Plane:
     return stored
 
 
-def _resize(plane: FloatPlane, size: Size) -> FloatPlane:
+def _resize(plane: FloatPlane | Plane, size: Size, out: FloatPlane | None = None) -> FloatPlane:
     height, width = plane.shape
     if (width, height) == (size.width, size.height):
         return plane
     shrinks = size.width <= width and size.height <= height
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LANCZOS4
-    out: FloatPlane = cv2.resize(plane, (size.width, size.height), interpolation=method)
-    return out
+    resized: FloatPlane = cv2.resize(plane, (size.width, size.height), dst=out, interpolation=method)
+    return resized
 
 
 def _weighted(rgb: FloatImage, weights: NDArray[np.float64], offset: float) -> FloatPlane:
@@ -238,19 +288,17 @@ def _clean_flow(flow: FloatPlane) -> FloatPlane:
     return clean
 
 
-def _warp(plane: Plane, flow: FloatPlane) -> Plane:
-    return _sample(plane, _positions(flow, plane.shape))
+def _whole_rim(length: int, cells: int) -> tuple[int, int] | None:
+    """Return the fewest cells that span whole pixels, and those pixels; None if more than `_WIDEST_RIM` would."""
+    for count in range(1, _WIDEST_RIM + 1):
+        if count * length % cells == 0:
+            return count, count * length // cells
+    return None
 
 
-def _positions(flow: FloatPlane, shape: tuple[int, ...]) -> FloatPlane:
-    """Return where each pixel of a plane of `shape` is taken from, `(H, W, 2)` float32, in its own pixels."""
-    height, width = shape
-    rows, columns = flow.shape[:2]
-    scaled = flow * np.array([width / columns, height / rows], np.float32)
-    if (columns, rows) != (width, height):
-        scaled = cv2.resize(scaled, (width, height), interpolation=cv2.INTER_LINEAR)
-    where: FloatPlane = cv2.add(scaled, _grid(height, width), dst=scaled)
-    return where
+def _centres(cells: int, rim: int, length: int) -> NDArray[np.float32]:
+    """Return where the centres of cells lie, those of a rim on either side included, in pixels of `length`."""
+    return (((np.arange(-rim, cells + rim) + 0.5) * length / cells) - 0.5).astype(np.float32)
 
 
 def _sample(plane: Plane, where: FloatPlane) -> Plane:
@@ -267,15 +315,6 @@ def _guard(from_left: Plane, from_right: Plane, motion: Motion, t: float, peak: 
     np.clip(excess, 0, 1, out=excess)
     nearer = np.float32(1.0 if t < 0.5 else 0.0)
     return np.asarray(motion.mask + excess * (nearer - motion.mask), np.float32)
-
-
-def _shares(mask: FloatPlane, shape: tuple[int, ...]) -> tuple[FloatPlane, FloatPlane]:
-    """Return the shares of the left and of the right picture on a plane of `shape`."""
-    height, width = shape
-    share = mask
-    if share.shape != (height, width):
-        share = cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR)
-    return share, 1 - share
 
 
 def _blend(from_left: Plane, from_right: Plane, share: FloatPlane, rest: FloatPlane) -> Plane:
