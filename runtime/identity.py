@@ -13,7 +13,7 @@ from fastrestore.runtime.media.translate import reading
 from fastrestore.runtime.plan import WorkPlan
 
 _SAMPLES, _SAMPLE_BYTES = 64, 1 << 16
-_LIBRARIES = ("fastrestore", "av", "numpy", "opencv-python-headless", "onnxruntime", "onnxruntime-gpu")
+_LIBRARIES = ("fastrestore", "av", "numpy", "opencv-python-headless", "onnxruntime", "onnxruntime-gpu", "openvino")
 _HARMLESS = ("overwrite", "restart", "verify", "audio", "max_memory")
 """Options that change nothing of the output, or that are looked at in another way."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fastrestore.config import ConvertOptions
 from fastrestore.errors import EncodeError, JobError, UsageError
-from fastrestore.files import sync
+from fastrestore.files import sync, sync_names
 from fastrestore.frames import Frame
 from fastrestore.kernels.translate import computing
 from fastrestore.runtime.identity import header_for
@@ -31,9 +31,9 @@ from fastrestore.runtime.plan import WorkPlan, describe
 from fastrestore.runtime.report import Progress, RunReport
 from fastrestore.runtime.resume import frames_from
 from fastrestore.runtime.segments import Passed, Recipe, SegmentMaker, segment_files, whole_segments
-from fastrestore.runtime.stages import open_stages
+from fastrestore.runtime.stages import largest_inputs, open_stages
 from fastrestore.runtime.timeline import Rules
-from fastrestore.runtime.workfolder import WorkFolder, folder_for, sync_folder
+from fastrestore.runtime.workfolder import WorkFolder, folder_for
 
 OnProgress = Callable[[Progress], None]
 
@@ -86,7 +86,8 @@ class Job:
     def describe(self) -> dict[str, str]:
         """Return the plan in words."""
         name = self.source.reader.path.name if self.source.reader else "frames"
-        lines = describe(self.plan, self.options, expected_frames(self.plan, self.options, self.source.first_pts))
+        expected = expected_frames(self.plan, self.options, self.source.first_pts)
+        lines = describe(self.plan, self.options, expected, largest_inputs(self.plan, self.options))
         return {"file": f"{name} -> {self.output}", **lines}
 
     @property
@@ -112,7 +113,7 @@ class Job:
         with open_stages(self.plan, self.options) as (stages, choice):
             if choice is not None:
                 report.backend, report.backend_reason = choice.backend.describe(), choice.reason
-            record = self._record(work, choice.backend.name if choice else "")
+            record = self._record(work, choice.identity if choice else "")
             if record.finished is not None:
                 return _taken_up(work, self.output, record.finished)
             report.resumed_segments = len(record.done)
@@ -221,7 +222,7 @@ class Job:
             sync(work.joined)
             work.journal.append(Finished(report.output_bytes, asdict(report)))
             work.joined.replace(self.output)
-        sync_folder(self.output.parent)
+        sync_names(self.output.parent)
 
 
 class _Tally:
@@ -240,7 +241,7 @@ class _Tally:
         stats = self._pipeline.stats
         if mark is None:
             source, cuts, held = stats.source_frames, stats.cuts, stats.held_frames
-            restored, synthesized = self._stages.restorer.runs, self._pipeline.synthesized
+            restored, synthesized = self._stages.steps.runs, self._pipeline.synthesized
         else:
             start = mark.start
             source, cuts, held = start.opening.index, start.cuts, start.held_frames
@@ -252,7 +253,7 @@ class _Tally:
             "restored_frames": self._restored + restored,
             "synthesized_frames": self._synthesized + synthesized,
         }
-        warnings = tuple(_warnings(self._reader)) if self._reader else ()
+        warnings = (*(_warnings(self._reader) if self._reader else ()), *self._stages.steps.warnings)
         return Passed(None if mark is None else mark.start, source, self._sequential, totals, warnings)
 
     @property
@@ -332,7 +333,7 @@ def _taken_up(work: WorkFolder, output: Path, finished: Finished) -> RunReport:
     if _finished_file(work, output, finished) == work.joined:
         with writing(output):
             work.joined.replace(output)
-        sync_folder(output.parent)
+        sync_names(output.parent)
     return RunReport(**finished.report)
 
 

@@ -12,12 +12,12 @@ at the output frame that needed the failed work. Bounds come from how many futur
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from fastrestore.config import Plan, cpu_count
 from fastrestore.frames import Frame, Picture
@@ -25,8 +25,8 @@ from fastrestore.kernels.ops import Ops
 from fastrestore.runtime.motion import MotionEstimator, PairMotion
 from fastrestore.runtime.report import StageClock
 from fastrestore.runtime.restorer import Restorer
+from fastrestore.runtime.steps import Anchors, HostSteps, Parcel, Shared, Steps
 from fastrestore.runtime.timeline import (
-    Anchor,
     Instant,
     Interval,
     Rules,
@@ -42,6 +42,7 @@ INTERVALS_AHEAD = 3
 _MOST_WORKERS = 8
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,16 @@ class Stages:
 
     ops: Ops
     restorer: Restorer
+    """Restores pictures in the host's memory; not used where `on_device` is given."""
     estimator: MotionEstimator
     plan: Plan = Plan.GUIDED
+    on_device: Steps[Any] | None = None
+    """What is done to pictures where that is not in the host's memory."""
+
+    @property
+    def steps(self) -> Steps[Any]:
+        """What is done to pictures."""
+        return self.on_device or HostSteps(self.ops, self.restorer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +79,15 @@ class _Prepared:
     interval: Interval
     restored: int
     """Pictures that were handed out to be restored before it."""
-    left: Future[Picture] | None
-    right: Future[Picture] | None
+    left: Shared[Any] | None
+    right: Shared[Any] | None
     motion: Future[PairMotion] | None
+
+    def close(self) -> None:
+        """Be done with its pictures."""
+        for shared in (self.left, self.right):
+            if shared is not None:
+                shared.done()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +95,7 @@ class _Task:
     """An output frame whose picture is on its way."""
 
     instant: Instant
-    picture: Future[Picture]
+    parcel: Shared[Parcel]
     mark: Mark | None
 
 
@@ -103,9 +118,9 @@ class FramePipeline:
         rules: Rules | None = None,
         start: SegmentStart | None = None,
     ) -> None:
-        self._stages = stages
+        self._stages, self._steps = stages, stages.steps
         self._timeline = Timeline(frames, stages.ops, rate, rules, start)
-        self._workers = min(cpu_count(), _MOST_WORKERS)
+        self._workers = most_workers()
         self.clock = StageClock()
         self.clock.set_workers("synthesize", self._workers)
         self.synthesized = 0
@@ -117,27 +132,43 @@ class FramePipeline:
         return self._timeline.stats
 
     def __iter__(self) -> Generator[Frame, None, None]:
-        """Yield finished frames; see `marked`."""
+        """Yield finished frames, which are the caller's; see `marked`."""
         with closing(self.marked()) as frames:
             for frame, _ in frames:
-                yield frame
+                yield replace(frame, picture=_copy(frame.picture)) if self._steps.lends else frame
 
     def marked(self) -> Generator[tuple[Frame, Mark | None], None, None]:
         """Yield finished frames, those that begin a segment with its mark; closing it early stops all threads.
 
+        A frame's picture may be lent: it is valid until the next frame is asked for.
+
         Raises:
             FastRestoreError: Whatever a stage failed with, at the frame that needed it.
         """
+        most = frames_ahead(self._workers, self._steps.frames_ahead)
         with ExitStack() as stack:
             work = _Work(self, self._stages, iter(self._timeline), stack, self._workers)
+            stack.callback(
+                work.close
+            )  # before the threads are waited for: they may be waiting for what this gives back
             pending: deque[_Task] = deque()
+            stack.callback(_forsake, pending)
             while True:
-                while len(pending) <= 2 * self._workers and (task := work.next_frame()) is not None:
+                while len(pending) < most and (task := work.next_frame()) is not None:
                     pending.append(task)
+                    if self.clock.traces:
+                        task.parcel.future.add_done_callback(lambda _: self.clock.queued("encode", 1))
                 if not pending:
                     return
                 task = pending.popleft()
-                yield Frame(task.picture.result(), task.instant.pts, task.instant.duration), task.mark
+                if self._steps.lends and pending:  # what comes next is on its way before this is waited for
+                    wait([pending[0].parcel.future])
+                try:
+                    picture = task.parcel.future.result().picture()
+                    self.clock.queued("encode", -1)
+                    yield Frame(picture, task.instant.pts, task.instant.duration), task.mark
+                finally:
+                    task.parcel.done()
 
 
 class _Work:
@@ -147,14 +178,15 @@ class _Work:
         self, owner: FramePipeline, stages: Stages, intervals: Iterator[Interval], stack: ExitStack, workers: int
     ) -> None:
         self._owner, self._stages, self._intervals = owner, stages, intervals
-        self._decode = _executor(stack, "decode", 1)
-        self._motion = _executor(stack, "motion", 1)
-        self._restore = _executor(stack, "restore", 1)
-        self._synthesize = _executor(stack, "synthesize", workers)
+        self._steps = stages.steps
+        self._decode = _executor(stack, owner.clock, "decode", 1)
+        self._motion = _executor(stack, owner.clock, "motion", 1)
+        self._restore = _executor(stack, owner.clock, "restore", 1)
+        self._synthesize = _executor(stack, owner.clock, "synthesize", workers)
         self._decoded: deque[Future[Interval | None]] = deque()
         self._prepared: deque[_Prepared] = deque()
-        self._restored: dict[int, Future[Picture]] = {}
-        self._latest: tuple[Picture | None, Future[Picture] | None] = (None, None)
+        self._restored = Anchors(self._restore_later, self._steps.drop)
+        self._taken = Anchors(self._take_later, self._steps.drop)
         self._current: _Prepared | None = None
         self._instants: Iterator[Instant] = iter(())
         self._mark: Mark | None = None
@@ -172,6 +204,8 @@ class _Work:
             self._prepare_ahead()
             if not self._prepared:
                 return None
+            if self._current is not None:
+                self._current.close()
             self._current = self._prepared.popleft()
             self._instants = iter(self._current.interval.instants)
             if (start := self._current.interval.start) is not None:
@@ -191,77 +225,168 @@ class _Work:
         with self._owner.clock.busy("decode"):
             return next(self._intervals, None)
 
+    def close(self) -> None:
+        """Be done with every picture that is kept for later."""
+        for prepared in (self._current, *self._prepared):
+            if prepared is not None:
+                prepared.close()
+        for anchors in (self._restored, self._taken):
+            anchors.close()
+
     def _prepare(self, interval: Interval) -> _Prepared:
-        left, right, plan, before = interval.left, interval.right, self._stages.plan, self._submitted
-        for index in [i for i in self._restored if i < left.index]:
-            del self._restored[index]
+        left, right, plan, before = interval.left, interval.right, self._stages.plan, self._restored.made
+        for anchors in (self._restored, self._taken):
+            anchors.forget_before(left.index)
         if plan is Plan.INTERPOLATE_FIRST:
-            alone = any(i.t is None for i in interval.instants)
-            left_done = self._restored_anchor(left) if alone else None
-            motion = None if right is None else self._motion.submit(self._estimate, left.picture, right.picture)
-            return _Prepared(interval, before, left_done, None, motion)
-        left_done = self._restored_anchor(left)
+            return self._prepare_sources(interval, before)
+        left_done = self._restored.get(left.index, left.picture)
         if right is None:
             return _Prepared(interval, before, left_done, None, None)
-        right_done = self._restored_anchor(right)
+        right_done = self._restored.get(right.index, right.picture)
         if right_done is left_done:  # an exact repeat: there is no motion to find
+            right_done.done()
             return _Prepared(interval, before, left_done, None, None)
         if plan is Plan.GUIDED:
             motion = self._motion.submit(self._estimate, left.picture, right.picture)
         else:
-            motion = self._motion.submit(self._estimate_restored, left_done, right_done)
+            motion = self._motion.submit(self._estimate_restored, left_done.use().future, right_done.use().future)
+            for shared in (left_done, right_done):
+                shared.done_with(motion)
         return _Prepared(interval, before, left_done, right_done, motion)
 
-    def _restored_anchor(self, anchor: Anchor) -> Future[Picture]:
-        """Every source frame is restored at most once, however many output frames need it; exact repeats not at all."""
-        if anchor.index in self._restored:
-            return self._restored[anchor.index]
-        before, done = self._latest
-        if before is None or done is None or not before.same_samples(anchor.picture):
-            done = self._restore.submit(self._restore_picture, anchor.picture)
-            self._submitted += 1
-            self._latest = anchor.picture, done
-        self._restored[anchor.index] = done
-        return done
+    def _prepare_sources(self, interval: Interval, before: int) -> _Prepared:
+        """Prepare an interval whose frames are made of source pictures and restored afterwards."""
+        left, right = interval.left, interval.right
+        alone = any(i.t is None for i in interval.instants)
+        left_done = self._restored.get(left.index, left.picture) if alone else None
+        motion = None if right is None else self._motion.submit(self._estimate, left.picture, right.picture)
+        return _Prepared(interval, before, left_done, None, motion)
 
-    def _picture(self, prepared: _Prepared, instant: Instant) -> Future[Picture]:
+    def _restore_later(self, picture: Picture) -> Future[Any]:
+        return self._restore.submit(self._restore_picture, picture)
+
+    def _take_later(self, picture: Picture) -> Future[Any]:
+        return self._motion.submit(self._steps.take, picture)
+
+    def _picture(self, prepared: _Prepared, instant: Instant) -> Shared[Parcel]:
         if instant.t is None or prepared.motion is None:
             assert prepared.left is not None
-            return prepared.left
+            alone = prepared.left.use()
+            sent = self._synthesize.submit(lambda: self._steps.send(alone.future.result()))
+            alone.done_with(sent)
+            return Shared(sent, _close)
         self._owner.synthesized += 1
-        assert prepared.interval.right is not None
+        right = prepared.interval.right
+        assert right is not None
         if self._stages.plan is Plan.INTERPOLATE_FIRST:
-            sources = _done(prepared.interval.left.picture), _done(prepared.interval.right.picture)
-            between = self._synthesize.submit(self._between, *sources, prepared.motion, instant.t)
-            return self._restore.submit(lambda: self._restore_picture(between.result()))
+            left = prepared.interval.left
+            sources = self._taken.get(left.index, left.picture), self._taken.get(right.index, right.picture)
+            made: Shared[Any] = Shared(
+                self._submit(self._between, sources, prepared.motion, instant.t), self._steps.drop
+            )
+            sent = self._restore.submit(self._restored_sent, made.future)
+            made.done_with(sent)
+            return Shared(sent, _close)
         assert prepared.left is not None and prepared.right is not None
-        return self._synthesize.submit(self._between, prepared.left, prepared.right, prepared.motion, instant.t)
+        pair = prepared.left.use(), prepared.right.use()
+        return Shared(self._submit(self._between_sent, pair, prepared.motion, instant.t), _close)
+
+    def _submit(
+        self,
+        work: Callable[[Future[Any], Future[Any], Future[PairMotion], float], T],
+        pair: tuple[Shared[Any], Shared[Any]],
+        motion: Future[PairMotion],
+        t: float,
+    ) -> Future[T]:
+        submitted = self._synthesize.submit(work, pair[0].future, pair[1].future, motion, t)
+        for shared in pair:
+            shared.done_with(submitted)
+        return submitted
 
     def _estimate(self, left: Picture, right: Picture) -> PairMotion:
         with self._owner.clock.busy("motion"):
             return self._stages.estimator.pair(left, right)
 
-    def _estimate_restored(self, left: Future[Picture], right: Future[Picture]) -> PairMotion:
-        return self._estimate(left.result(), right.result())
+    def _estimate_restored(self, left: Future[Any], right: Future[Any]) -> PairMotion:
+        return self._estimate(self._steps.look(left.result()), self._steps.look(right.result()))
 
-    def _restore_picture(self, picture: Picture) -> Picture:
+    def _restore_picture(self, picture: Picture) -> Any:
         with self._owner.clock.busy("restore"):
-            return self._stages.restorer.restore(picture)
+            taken = self._steps.take(picture)
+            try:
+                return self._steps.restore(taken)
+            finally:
+                self._steps.drop(taken)
 
-    def _between(self, left: Future[Picture], right: Future[Picture], motion: Future[PairMotion], t: float) -> Picture:
+    def _between(self, left: Future[Any], right: Future[Any], motion: Future[PairMotion], t: float) -> Any:
         pictures, pair = (left.result(), right.result()), motion.result()
         with self._owner.clock.busy("synthesize"):
-            return self._stages.ops.synthesize(*pictures, pair.at(t), t)
+            return self._steps.between(*pictures, pair.at(t), t)
+
+    def _between_sent(self, left: Future[Any], right: Future[Any], motion: Future[PairMotion], t: float) -> Parcel:
+        return self._sent(self._between(left, right, motion, t))
+
+    def _restored_sent(self, between: Future[Any]) -> Parcel:
+        made = between.result()
+        with self._owner.clock.busy("restore"):
+            restored = self._steps.restore(made)
+        return self._sent(restored)
+
+    def _sent(self, picture: Any) -> Parcel:
+        try:
+            return self._steps.send(picture)
+        finally:
+            self._steps.drop(picture)
 
 
-def _executor(stack: ExitStack, name: str, workers: int) -> ThreadPoolExecutor:
-    executor = ThreadPoolExecutor(workers, thread_name_prefix=f"fastrestore-{name}")
+class _TracedExecutor(ThreadPoolExecutor):
+    """Tells the clock how much work lies before a stage."""
+
+    def __init__(self, clock: StageClock, stage: str, workers: int) -> None:
+        super().__init__(workers, thread_name_prefix=f"fastrestore-{stage}")
+        self._clock, self._stage = clock, stage
+
+    def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        self._clock.queued(self._stage, 1)
+        future = super().submit(work, *args, **kwargs)
+        future.add_done_callback(lambda _: self._clock.queued(self._stage, -1))
+        return future
+
+
+def _executor(stack: ExitStack, clock: StageClock, stage: str, workers: int) -> ThreadPoolExecutor:
+    if clock.traces:
+        executor: ThreadPoolExecutor = _TracedExecutor(clock, stage, workers)
+    else:
+        executor = ThreadPoolExecutor(workers, thread_name_prefix=f"fastrestore-{stage}")
     # On the way out nothing that has not begun is begun, and what has begun is waited for.
     stack.callback(executor.shutdown, wait=True, cancel_futures=True)
     return executor
 
 
-def _done(value: T) -> Future[T]:
-    future: Future[T] = Future()
-    future.set_result(value)
-    return future
+def most_workers() -> int:
+    """Return how many threads synthesize."""
+    return min(cpu_count(), _MOST_WORKERS)
+
+
+def frames_ahead(workers: int, bound: int | None) -> int:
+    """Return how many output frames are on their way at most.
+
+    Args:
+        workers: Threads that synthesize.
+        bound: What the steps allow, or None.
+    """
+    most = 2 * workers + 1
+    return most if bound is None else min(most, bound)
+
+
+def _copy(picture: Picture) -> Picture:
+    return replace(picture, planes=tuple(plane.copy() for plane in picture.planes))
+
+
+def _close(parcel: Parcel) -> None:
+    parcel.close()
+
+
+def _forsake(tasks: Iterable[_Task]) -> None:
+    for task in tasks:
+        task.parcel.done()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from types import MappingProxyType
 
 from fastrestore.config import ConvertOptions, Plan, cpu_count
 from fastrestore.errors import UsageError
@@ -53,13 +55,16 @@ class WorkPlan:
         return self.source.rate if self.rate is None else min(self.source.rate, 2 * self.rate)
 
 
-def describe(plan: WorkPlan, options: ConvertOptions, expected: int | None) -> dict[str, str]:
+def describe(
+    plan: WorkPlan, options: ConvertOptions, expected: int | None, largest: Mapping[str, Size] = MappingProxyType({})
+) -> dict[str, str]:
     """Return the plan in words, as shown before the work starts.
 
     Args:
         plan: The plan.
         options: What it was made from.
         expected: Output frames, if the source's header tells.
+        largest: The largest inputs of engines that have one, by model.
 
     Raises:
         UsageError: If the tile asked for is too small for a network.
@@ -76,7 +81,7 @@ def describe(plan: WorkPlan, options: ConvertOptions, expected: int | None) -> d
         "source": f"{source.size} {source.format.name}, {_colour(source.colour)}, {source_rate}{count}{span}",
         "target": f"{plan.size} {plan.format.name}, {_rate(plan.rate)}{frames}",
         "restore": _chain(plan),
-        "tiles": _tiles(plan, options.tile),
+        "tiles": _tiles(plan, options.tile, largest),
         "motion": "none: the source's own instants" if plan.motion is None else _motion(plan),
         "work": _work(plan),
         "encode": f"{options.encode.codec}, {quality}",
@@ -159,10 +164,10 @@ def _chain(plan: WorkPlan) -> str:
     return ", then ".join(words) or "repacking only"
 
 
-def _tiles(plan: WorkPlan, tile: int | None) -> str:
+def _tiles(plan: WorkPlan, tile: int | None, largest: Mapping[str, Size]) -> str:
     size, words = plan.source.size, []
     for spec in plan.chain:
-        cover = network_tiles(spec, size, tile)
+        cover = network_tiles(spec, size, tile, largest=largest.get(spec.name))
         words.append("whole picture" if len(cover) == 1 else f"{len(cover)} of {cover.tile}, halo {cover.halo_px} px")
         size = size.times(spec.scale)
     return "; ".join(words)

@@ -7,22 +7,85 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
+from typing import NamedTuple
 
 STAGES = ("decode", "motion", "restore", "synthesize", "encode", "verify")
 
 
+class Span(NamedTuple):
+    """One piece of work, in seconds of `time.perf_counter`."""
+
+    stage: str
+    worker: int
+    """The thread that did it."""
+    begin: float
+    end: float
+
+
+class Depth(NamedTuple):
+    """How much lay before a stage from an instant on."""
+
+    stage: str
+    at: float
+    depth: int
+
+
+@dataclass
+class Trace:
+    """Every piece of work of a run, for whoever measures it."""
+
+    spans: list[Span] = field(default_factory=list)
+    depths: list[Depth] = field(default_factory=list)
+    workers: dict[str, int] = field(default_factory=dict)
+    """Threads of each stage."""
+
+
+_trace: ContextVar[Trace | None] = ContextVar("fastrestore_trace", default=None)
+
+
+@contextmanager
+def tracing() -> Iterator[Trace]:
+    """Keep a trace of the run that is begun inside, by the same thread."""
+    trace = Trace()
+    token = _trace.set(trace)
+    try:
+        yield trace
+    finally:
+        _trace.reset(token)
+
+
 class StageClock:
-    """Busy seconds of each stage. Waiting for another stage is not busy. Safe to use from any thread."""
+    """Busy seconds of each stage. Waiting for another stage is not busy. Safe to use from any thread.
+
+    Inside `tracing` it also keeps every piece of work, which costs some microseconds each.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._trace = _trace.get()
+        self._depth = dict.fromkeys(STAGES, 0)
         self._busy = dict.fromkeys(STAGES, 0.0)
         self._workers = dict.fromkeys(STAGES, 1)
 
     def set_workers(self, stage: str, workers: int) -> None:
         """Say how many threads share a stage."""
         self._workers[stage] = workers
+        if self._trace is not None:
+            self._trace.workers[stage] = workers
+
+    @property
+    def traces(self) -> bool:
+        """Whether somebody wants to know of every piece of work."""
+        return self._trace is not None
+
+    def queued(self, stage: str, change: int) -> None:
+        """Say that so many pieces of work more lie before a stage, or less. Only of use to a trace."""
+        if self._trace is not None:
+            with self._lock:
+                self._depth[stage] += change
+                self._trace.depths.append(Depth(stage, time.perf_counter(), self._depth[stage]))
 
     @contextmanager
     def busy(self, stage: str) -> Iterator[None]:
@@ -31,9 +94,11 @@ class StageClock:
         try:
             yield
         finally:
-            spent = time.perf_counter() - begin
+            end = time.perf_counter()
             with self._lock:
-                self._busy[stage] += spent
+                self._busy[stage] += end - begin
+            if self._trace is not None:
+                self._trace.spans.append(Span(stage, threading.get_ident(), begin, end))
 
     def seconds(self) -> dict[str, float]:
         """Return busy seconds per stage; where several threads share a stage, their mean."""

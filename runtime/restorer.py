@@ -15,7 +15,7 @@ from fastrestore.geometry import Size
 from fastrestore.kernels.ops import Ops
 from fastrestore.models.spec import ModelSpec
 from fastrestore.runtime.engine import Engine
-from fastrestore.runtime.tiling import BLEND_PX, Tile, TilePlan, plan_tiles, side_for_memory
+from fastrestore.runtime.tiling import BLEND_PX, Tile, TilePlan, plan_tiles, side_for_memory, side_within
 
 MOST_BUDGET_BYTES = 1 << 30
 """Working memory of one network at most, unless told otherwise; larger tiles gain nothing measurable."""
@@ -106,7 +106,12 @@ class TiledNetwork:
     def plan(self, size: Size) -> TilePlan:
         """Return the tiles for a picture of `size`."""
         return network_tiles(
-            self._engine.spec, size, self._tile, halo_px=self._halo_px, budget_bytes=self._budget_bytes
+            self._engine.spec,
+            size,
+            self._tile,
+            halo_px=self._halo_px,
+            budget_bytes=self._budget_bytes,
+            largest=self._engine.largest,
         )
 
     def run(self, image: FloatImage) -> FloatImage:
@@ -176,18 +181,42 @@ def network_tiles(
     *,
     halo_px: int | None = None,
     budget_bytes: int | None = None,
+    largest: Size | None = None,
 ) -> TilePlan:
     """Return how a network's input of `size` is tiled; arguments as for `TiledNetwork`.
+
+    Args:
+        spec: The network.
+        size: The picture.
+        tile: Side of a tile in pixels, or None to choose it.
+        halo_px: Border read around tiles; None takes the network's reach, up to `LARGEST_HALO_PX`.
+        budget_bytes: Working memory allowed; None takes a share of the machine's.
+        largest: The largest input of the engine; its scratch memory was taken care of when it was built, so that
+            this alone decides. None lets the budget decide.
 
     Raises:
         UsageError: If `tile` is too small for the network.
     """
     halo = min(spec.halo_px, LARGEST_HALO_PX) if halo_px is None else halo_px
-    if tile is None:
+    if largest is not None:
+        tile = _tile_within(spec, size, tile, largest, halo)
+    elif tile is None:
         budget = budget_bytes or min(MOST_BUDGET_BYTES, memory_bytes() // BUDGET_SHARE)
         border = halo + (BLEND_PX if halo < spec.halo_px else 0)
         tile = side_for_memory(size, halo_px=border, bytes_per_px=spec.working_bytes_per_px, budget_bytes=budget)
     return plan_tiles(size, tile, halo_px=halo, reach_px=spec.halo_px)
+
+
+def _tile_within(spec: ModelSpec, size: Size, tile: int | None, largest: Size, halo_px: int) -> int | None:
+    """Return the side of the tiles that an engine takes, or None if it takes the whole picture."""
+    fits = size.width <= largest.width and size.height <= largest.height
+    if fits and (tile is None or tile >= max(size.width, size.height)):
+        return None
+    longest = min(largest.width, largest.height)
+    if tile is not None:
+        return min(tile, longest)
+    border = halo_px + (BLEND_PX if halo_px < spec.halo_px else 0)
+    return side_within(size, longest, halo_px=border)
 
 
 def _allocate(shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from typing import Self
 
 from fastrestore.config import EncodeOptions
 from fastrestore.errors import EncodeError
-from fastrestore.files import part_path
+from fastrestore.files import part_path, sync_names
 from fastrestore.frames import Frame
 from fastrestore.runtime.journal import Done, Record
 from fastrestore.runtime.media.segment import Encoded, SegmentWriter, prove_segment
@@ -22,7 +22,7 @@ from fastrestore.runtime.media.writer import SegmentFile
 from fastrestore.runtime.pipeline import Mark
 from fastrestore.runtime.report import StageClock
 from fastrestore.runtime.timeline import SegmentStart
-from fastrestore.runtime.workfolder import WorkFolder, file_sha256, sync_folder
+from fastrestore.runtime.workfolder import WorkFolder, file_sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ class SegmentMaker:
         with writing(path):
             size = part.stat().st_size
             part.replace(path)
-        sync_folder(path.parent)
+        sync_names(path.parent)
         done = Done(
             name=path.name,
             bytes=size,

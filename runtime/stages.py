@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any
 
 from fastrestore.config import ConvertOptions, Plan
+from fastrestore.errors import EngineError
 from fastrestore.geometry import Size
 from fastrestore.kernels.ops import open_ops
 from fastrestore.models.catalog import motion_model
-from fastrestore.runtime.engine import BackendChoice, Engine, choose_backend
+from fastrestore.models.spec import ModelSpec
+from fastrestore.runtime.engine import BackendChoice, BuiltAhead, Engine, choose_backend
 from fastrestore.runtime.motion import open_estimator
+from fastrestore.runtime.on_device.engine import AddressEngine
+from fastrestore.runtime.on_device.opening import Task, open_steps
+from fastrestore.runtime.on_device.picture import Form
 from fastrestore.runtime.pipeline import Stages
 from fastrestore.runtime.plan import WorkPlan
 from fastrestore.runtime.restorer import Output, Restorer
+from fastrestore.runtime.steps import Steps
 
 
 @contextmanager
@@ -23,7 +31,7 @@ def open_stages(plan: WorkPlan, options: ConvertOptions) -> Iterator[tuple[Stage
     with ExitStack() as stack:
         motion = plan.motion or motion_model("dis")
         networks = [*plan.chain, *([] if motion.classical else [motion])]
-        choice = choose_backend(options.backend) if networks else None
+        choice = choose_backend(options.backend, _networks(plan)) if networks else None
         opened: dict[str, Engine] = {}
         if choice is not None:
             sizes = _input_sizes(plan)
@@ -34,7 +42,42 @@ def open_stages(plan: WorkPlan, options: ConvertOptions) -> Iterator[tuple[Stage
         engines = [opened[spec.name] for spec in plan.chain]
         restorer = Restorer(engines, ops, Output(plan.size, plan.format, plan.colour), tile=options.tile)
         estimator = open_estimator(motion, ops, opened.get(motion.name))
-        yield Stages(ops, restorer, estimator, plan.order), choice
+        on_device = _open_on_device(stack, engines, plan, options)
+        if on_device is not None and choice is not None:
+            choice = replace(choice, reason=f"{choice.reason}; frames stay on the card")
+        yield Stages(ops, restorer, estimator, plan.order, on_device), choice
+
+
+def _open_on_device(
+    stack: ExitStack, engines: Sequence[Engine], plan: WorkPlan, options: ConvertOptions
+) -> Steps[Any] | None:
+    """Open the steps on the card that all engines run on; None where they do not run on one by addresses."""
+    addressed = [engine for engine in engines if isinstance(engine, AddressEngine)]
+    if not engines or len(addressed) < len(engines) or any(e.device is not addressed[0].device for e in addressed):
+        return None
+    source = Form(plan.source.size, plan.source.format, plan.source.colour)
+    task = Task(source, Form(plan.size, plan.format, plan.colour), plan.order, options.tile)
+    return stack.enter_context(open_steps(addressed, task))
+
+
+def largest_inputs(plan: WorkPlan, options: ConvertOptions) -> dict[str, Size]:
+    """Return what the engines of a plan will take at once, by model, where that is known before they are opened."""
+    networks = _networks(plan)
+    try:
+        backend = choose_backend(options.backend, networks).backend if networks else None
+    except EngineError:  # told when the run begins: a plan can be looked at where it cannot be run
+        return {}
+    if not isinstance(backend, BuiltAhead):
+        return {}
+    found = {spec.name: backend.largest(spec, size) for spec, size in networks}
+    return {name: size for name, size in found.items() if size is not None}
+
+
+def _networks(plan: WorkPlan) -> list[tuple[ModelSpec, Size]]:
+    """Return the networks of a plan, each once, with the largest picture it is given."""
+    motion = [] if plan.motion is None or plan.motion.classical else [plan.motion]
+    specs, sizes = {spec.name: spec for spec in (*plan.chain, *motion)}, _input_sizes(plan)
+    return [(spec, sizes[name]) for name, spec in specs.items()]
 
 
 def _input_sizes(plan: WorkPlan) -> dict[str, Size]:

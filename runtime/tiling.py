@@ -110,6 +110,27 @@ def side_for_memory(size: Size, *, halo_px: int, bytes_per_px: int, budget_bytes
     return min(largest, max(evened, SMALLEST_TILE_PX, 2 * halo_px + 8))
 
 
+def side_within(size: Size, largest: int, *, halo_px: int) -> int:
+    """Return the side of tiles, none longer than `largest`, that together read the fewest pixels of a picture.
+
+    Args:
+        size: The picture.
+        largest: Longest side that a tile may have.
+        halo_px: Border read around what is kept.
+    """
+    most = 2 * -(-max(size.width, size.height) // max(1, largest - 2 * halo_px))
+    evened = [-(-length // count) + 2 * halo_px for length in (size.width, size.height) for count in range(1, most + 1)]
+    smallest = max(SMALLEST_TILE_PX, 2 * halo_px + 8)
+    # The longest side first: of two that read as much, the one with fewer tiles.
+    sides = sorted({largest, *(side for side in evened if smallest <= side <= largest)}, reverse=True)
+    return min(sides, key=lambda side: _read_px(size.width, side, halo_px) * _read_px(size.height, side, halo_px))
+
+
+def _read_px(length: int, side: int, halo_px: int) -> int:
+    """Return how many pixels tiles of a side read along one axis."""
+    return length if length <= side else -(-(length - 2 * halo_px) // max(1, side - 2 * halo_px)) * side
+
+
 def _spans(length: int, side: int, halo: int, border: int) -> list[tuple[int, int, int, int]]:
     """Return (read start, read end, keep start, keep end) along one axis; all reads are equally long."""
     if length <= side:

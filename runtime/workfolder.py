@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fastrestore.errors import JobError
-from fastrestore.files import digest, sync
+from fastrestore.files import digest, sync_names
 from fastrestore.runtime.journal import Journal
 from fastrestore.runtime.media.translate import writing
 
@@ -48,7 +48,7 @@ class WorkFolder:
         """
         descriptor = self._lock()
         try:
-            sync_folder(self.path.parent)
+            sync_names(self.path.parent)
             yield
         finally:
             os.close(descriptor)
@@ -116,12 +116,6 @@ class WorkFolder:
         except BaseException:
             os.close(descriptor)
             raise
-
-
-def sync_folder(folder: Path) -> None:
-    """Put the names in a folder on the disk. Some file systems cannot: then they do it when they see fit."""
-    with suppress(OSError):
-        sync(folder)
 
 
 def file_sha256(path: Path) -> str:

@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
-# A developer's own models stay out of the tests. Before anything is collected: some tests are made from the catalogue.
-os.environ["FASTRESTORE_MODELS"] = tempfile.mkdtemp(prefix="fastrestore-no-models-")
+# A developer's own models and engines stay out of the tests, and the tests out of them. Before anything is collected:
+# some tests are made from the catalogue.
+_APART = Path(tempfile.mkdtemp(prefix="fastrestore-tests-"))
+os.environ["FASTRESTORE_MODELS"] = str(_APART / "models")
+os.environ["FASTRESTORE_ENGINES"] = str(_APART / "engines")
+os.environ["FASTRESTORE_SEAL"] = str(_APART / "seal.key")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any, Self
@@ -12,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrestore.config import cpu_count
-from fastrestore.errors import EngineError, EngineIncompatibleError
+from fastrestore.errors import EngineError
 from fastrestore.geometry import Size
 from fastrestore.models import store
 from fastrestore.models.spec import ModelSpec
+from fastrestore.runtime.backends.onnxruntime_session import require_tensors, session_options, translated
 from fastrestore.runtime.engine import check_tensors
 
 
@@ -43,14 +43,11 @@ class OnnxRuntimeCpu:
         """See `Backend.open`. The fp32 file is taken: half precision gains nothing on a CPU."""
         import onnxruntime
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or cpu_count()
-        options.inter_op_num_threads = 1
-        # Waiting threads must sleep: spinning ones take the cores from warping and encoding.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
+        options = session_options(threads)
+        # A plan of the memory for every shape gains no time, and holds a second copy of what the arena holds.
+        options.enable_mem_pattern = False
         path = store.locate(spec, "fp32")
-        with _translated(spec):
+        with translated(spec):
             session = onnxruntime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"], enable_fallback=0
             )
@@ -63,10 +60,7 @@ class OnnxRuntimeEngine:
     def __init__(self, spec: ModelSpec, session: Any) -> None:
         self._spec = spec
         self._session: Any = session
-        names = {node.name for node in session.get_inputs()}, {node.name for node in session.get_outputs()}
-        wanted = {tensor.name for tensor in spec.inputs}, {tensor.name for tensor in spec.outputs}
-        if names != wanted:
-            raise EngineIncompatibleError(f"tensors {names}", f"{wanted}", "the catalogue and the file disagree")
+        require_tensors(spec, session)
 
     @property
     def spec(self) -> ModelSpec:
@@ -88,7 +82,7 @@ class OnnxRuntimeEngine:
             binding.bind_input(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
         for name, array in out.items():
             binding.bind_output(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
-        with _translated(self._spec):
+        with translated(self._spec):
             self._session.run_with_iobinding(binding)
 
     def close(self) -> None:
@@ -100,32 +94,3 @@ class OnnxRuntimeEngine:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-@contextmanager
-def _translated(spec: ModelSpec) -> Iterator[None]:
-    """Turn ONNX Runtime's exceptions, which share no base but RuntimeError's siblings, into ours."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-    known = tuple(
-        getattr(state, name)
-        for name in (
-            "Fail",
-            "InvalidArgument",
-            "InvalidGraph",
-            "InvalidProtobuf",
-            "NoSuchFile",
-            "NotImplemented",
-            "RuntimeException",
-            "EPFail",
-            "ModelLoaded",
-            "NoModel",
-            "EngineError",
-        )
-        if hasattr(state, name)
-    )
-    try:
-        yield
-    except (*known, RuntimeError, ValueError) as error:  # a name that is no text is a UnicodeDecodeError
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise EngineError(f"ONNX Runtime failed on `{spec.name}`: {reason}") from error

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from fastrestore.config import ConvertOptions, EncodeOptions, OnError, Plan, RateTarget, Target
 from fastrestore.errors import DecodeError, UsageError
@@ -18,6 +18,9 @@ from fastrestore.runtime.media.watchdog import Watchdog
 from fastrestore.runtime.plan import make_plan
 from fastrestore.runtime.report import RunReport
 from fastrestore.runtime.stages import open_stages
+
+if TYPE_CHECKING:
+    from fastrestore.runtime.cache.entry import CachedEngine
 
 FrameSource: TypeAlias = VideoReader | Iterable[Frame]
 """What a pipeline reads: an open video, or any iterable of frames with rising timestamps."""
@@ -201,6 +204,44 @@ def plan_job(source: FrameSource, output: str | Path, options: ConvertOptions) -
     if isinstance(source, VideoReader) and (options.start, options.end) != (source.start, source.end):
         options = replace(options, start=source.start, end=source.end)
     return Job(opened, Path(output), make_plan(info, options), options)
+
+
+def build_engines(
+    models: Sequence[str] = (),
+    *,
+    backend: str = "auto",
+    devices: Sequence[str] = (),
+    profiles: Sequence[str] = (),
+    sizes: Sequence[str] = (),
+    precision: str | None = None,
+    on_progress: Callable[[str, float], None] | None = None,
+) -> list[CachedEngine]:
+    """Build the engines that conversions on an NVIDIA card need, or find them in the cache.
+
+    Args:
+        models: Names of models or families; none means every network there is.
+        backend: `tensorrt`, `tensorrt-rtx`, or `auto`: the first of them that is installed.
+        devices: Places of cards (`0`), architectures (`sm_89`), or `all`; none means every card of this machine.
+        profiles: Classes of sizes (`tile`, `sd`, `hd`, `fhd`, `uhd`); none and no `sizes` mean the usual ones.
+        sizes: Exact sizes besides, `1920x1080`.
+        precision: `fp16` or `fp32`; None takes fp16 where a model has it.
+        on_progress: Called with the engine that is being built, in words, and how far it is, from 0 to 1.
+
+    Raises:
+        EngineBuildError: If one could not be built; the others are in the cache all the same.
+        FastRestoreError: If a name is not understood, the library is not installed, or the cache cannot be used.
+    """
+    from fastrestore.export.engines.plan import Wish
+    from fastrestore.export.engines.request import BuildRequest, Listener, carry_out, make_plan, require_all
+    from fastrestore.runtime.cache.engines import EngineCache
+    from fastrestore.runtime.profiles import parse_size
+
+    wish = Wish(tuple(models), tuple(profiles), tuple(map(parse_size, sizes)), precision)
+    with EngineCache() as cache:
+        plan = make_plan(BuildRequest(wish, backend, tuple(devices)), cache)
+        outcomes = carry_out(plan, cache, Listener(plan, on_progress))
+        require_all(plan, outcomes)
+    return [outcome.entry for outcome in outcomes if outcome.entry is not None]
 
 
 def output_paths(inputs: list[Path], output: Path) -> list[tuple[Path, Path]]:

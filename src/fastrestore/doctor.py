@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
-import ctypes.util
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import MappingProxyType
 
-from fastrestore import __version__
+from fastrestore import __version__, installation
 from fastrestore.config import cpu_count
 from fastrestore.errors import FastRestoreError
 from fastrestore.models import store
 from fastrestore.models.catalog import broken, catalog
 from fastrestore.models.shipped import shipped
-from fastrestore.runtime.engine import BACKENDS, load_backend
+from fastrestore.runtime.backends.tensorrt_library import FLAVOURS
+from fastrestore.runtime.cache.engines import EngineCache
+from fastrestore.runtime.devices.driver import DriverFacts, driver
+from fastrestore.runtime.engine import BACKENDS, BuiltAhead, load_backend
 from fastrestore.runtime.media.encoders import ENCODERS, require_installed
+from fastrestore.runtime.proofs import ProofStore
+
+NEEDS_CARD = frozenset(("tensorrt", "tensorrt-rtx", "onnxruntime-cuda"))
+INSTALL: Mapping[str, str] = MappingProxyType(
+    {
+        "tensorrt": "pip install 'tensorrt>=10.13' 'cuda-bindings>=12.8'",
+        "tensorrt-rtx": "pip install 'tensorrt-rtx>=1.1' 'cuda-bindings>=12.8'",
+        "onnxruntime-cuda": "pip install 'onnxruntime-gpu[cuda,cudnn]>=1.20'",
+        "openvino": "pip install 'fastrestore[openvino]'",
+        "onnxruntime": "pip install 'fastrestore[cpu]'",
+    }
+)
+"""What makes a backend run here, by its name."""
+_INSTEAD: Mapping[str, str] = MappingProxyType(
+    {
+        "onnxruntime": f"install the one you want: `{INSTALL['onnxruntime']}` or `{INSTALL['onnxruntime-cuda']}`",
+        "opencv": "`pip install opencv-python-headless`",
+    }
+)
+"""What to do once packages that share a folder are gone, by the folder."""
+_BUILDERS = frozenset(("tensorrt-rtx",))
+"""Packages that are of use without a card: they build engines for others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +54,18 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Look at interpreter, packages, backends, encoders, models and driver. Loads no model and no GPU library."""
+    """Look at interpreter, packages, backends, driver, engines, encoders and models. Loads no model and no library.
+
+    The driver alone is opened: to ask for its version and its cards.
+    """
     return [
         Finding("fastrestore", True, f"{__version__}, Python {platform.python_version()}, {platform.system()}"),
         Finding("processor", True, f"{cpu_count()} cores usable, {platform.machine()}"),
         *_packages(),
         *_backends(),
-        _driver(),
+        _card(),
+        *_driver(),
+        *_engines(),
         *_encoders(),
         _models(),
         *_own_models(),
@@ -53,31 +84,106 @@ def as_json(findings: list[Finding]) -> dict[str, object]:
 
 
 def _packages() -> list[Finding]:
-    found = [Finding(name, True, _version(name)) for name in ("numpy", "av", "opencv-python-headless")]
-    both = [name for name in ("onnxruntime", "onnxruntime-gpu") if _version(name)]
-    if len(both) == 2:
-        advice = "`pip uninstall onnxruntime onnxruntime-gpu`, then install the one you want"
-        found.append(Finding("onnxruntime packages", False, "both are installed and overwrite each other", advice))
+    wrong = {each.package: each for each in installation.unmet()}
+    found = []
+    for name in ("numpy", "av", "opencv-python-headless"):
+        has = installation.installed(name)
+        if name in wrong:
+            wanted = wrong[name].wanted
+            found.append(Finding(name, False, f"{has}, wanted {wanted}", f"`pip install '{name}{wanted}'`"))
+        else:
+            found.append(Finding(name, True, has))
+    for folder, names in installation.overwritten().items():
+        many = "both" if len(names) == 2 else "all"
+        detail = f"{', '.join(names)} {many} are installed and overwrite each other"
+        advice = f"`pip uninstall {' '.join(names)}`, then {_INSTEAD[folder]}"
+        found.append(Finding(f"{folder} packages", False, detail, advice))
     return found
 
 
 def _backends() -> list[Finding]:
-    findings = []
+    findings, usable = [], []
     for name in BACKENDS:
         backend = load_backend(name)
         problem = backend.unavailable_because()
-        advice = "`pip install 'fastrestore[cpu]'`" if problem else ""
+        advice = _remedy(name) if problem else ""
         findings.append(Finding(f"backend {name}", problem is None, problem or backend.describe(), advice))
-    usable = [f.subject.removeprefix("backend ") for f in findings if f.ok]
-    detail = f"`--backend auto` takes {usable[0]}" if usable else "none can run here"
-    return [*findings, Finding("backends", bool(usable), detail)]
+        if problem is None:
+            usable.append(f"{name} if its engines are built" if isinstance(backend, BuiltAhead) else name)
+    detail = f"`--backend auto` takes {', else '.join(usable)}" if usable else "none can run here"
+    return [*findings, Finding("backends", bool(usable), detail, "" if usable else f"`{INSTALL['onnxruntime']}`")]
 
 
-def _driver() -> Finding:
-    """Say whether there is an NVIDIA driver, without opening it: some libraries crash where there is none."""
-    library = ctypes.util.find_library("cuda")
-    detail = f"NVIDIA driver library {library}" if library else "no NVIDIA driver; everything runs on the CPU"
-    return Finding("gpu", True, detail)
+def _remedy(name: str) -> str:
+    """Return what to install so that a backend can run here, or nothing where no package would help."""
+    facts = driver()
+    if name in NEEDS_CARD:
+        if isinstance(facts, str):
+            return ""
+        flavour = FLAVOURS.get(name)
+        if flavour is not None and flavour.capabilities and facts.cards[0].capability not in flavour.capabilities:
+            return f"use `--backend tensorrt`: `{INSTALL['tensorrt']}`"
+    if name == "onnxruntime-cuda" and installation.installed("onnxruntime"):
+        return f"`pip uninstall onnxruntime onnxruntime-gpu`, then `{INSTALL[name]}`"
+    return f"`{INSTALL[name]}`" if name in INSTALL else ""
+
+
+def _card() -> Finding:
+    facts = driver()
+    if isinstance(facts, str):
+        return Finding("gpu", True, f"{facts}; everything runs on the CPU")
+    cards = ", ".join(f"{card.name} ({card.capability}, {card.memory_bytes / 2**30:.0f} GiB)" for card in facts.cards)
+    return Finding("gpu", True, f"{cards}; NVIDIA driver {facts.release or 'of unknown version'}, CUDA {facts.cuda}")
+
+
+def _driver() -> list[Finding]:
+    """Hold the driver against what the installed packages need."""
+    return [_served(need, driver()) for need in installation.cuda_needs()]
+
+
+def _served(need: installation.CudaNeed, facts: DriverFacts | str) -> Finding:
+    """Say whether the driver is new enough for a package."""
+    subject, package = f"driver for {need.package}", f"{need.package} {need.version}"
+    newer = f"install NVIDIA's driver {need.driver} or later" if need.driver else "install NVIDIA's newest driver"
+    if isinstance(facts, str):
+        if need.package in _BUILDERS:
+            return Finding(subject, True, f"{facts}: {package} can build engines here, not run them")
+        return Finding(subject, False, f"{package} needs CUDA {need.cuda}: {facts}", newer)
+    has = f"driver {facts.release}, CUDA {facts.cuda}" if facts.release else f"a driver for CUDA {facts.cuda}"
+    if installation.numbers(facts.cuda) < (need.cuda,):
+        return Finding(subject, False, f"{package} needs CUDA {need.cuda}, found {has}", newer)
+    return Finding(subject, True, f"{package} needs CUDA {need.cuda}, found {has}")
+
+
+def _engines() -> list[Finding]:
+    """Look at the cache of engines, by what is written beside them; no engine is loaded."""
+    try:
+        with EngineCache() as cache:
+            entries, folder, problems = cache.entries(), cache.folder, cache.problems
+    except FastRestoreError as error:
+        return [Finding("engines", False, error.message, error.hint)]
+    detail = "none built"
+    if entries:
+        size = sum(entry.bytes for entry in entries)
+        detail = f"{len(entries)} built, {size / 2**20:.1f} MiB in {folder}"
+    if unproved := sum(entry.proof is None for entry in entries):
+        detail += f"; {unproved} not proved yet: the first run on a card does that"
+    found = [Finding("engines", True, detail)]
+    if problems:
+        found.append(Finding("engines put aside", False, "; ".join(problems), "see `fastrestore engines list`"))
+    return [*found, *_refusals(folder / "proofs")]
+
+
+def _refusals(folder: Path) -> list[Finding]:
+    """Tell of engines that did not compute what they should."""
+    refused = sorted(ProofStore(folder).refusals(), key=lambda proof: proof.made)
+    if not refused:
+        return []
+    named = dict.fromkeys(" ".join(proof.facts.get(key, "?") for key in ("backend", "model")) for proof in refused)
+    last = refused[-1]
+    detail = f"{', '.join(named)}; the last one on {last.made}: {last.refusal.get('where', 'it agreed on nothing')}"
+    advice = f"they are looked at again once a library, the driver or the model is another; or remove {folder}"
+    return [Finding("engines that disagree", False, detail, advice)]
 
 
 def _encoders() -> list[Finding]:
@@ -118,10 +224,3 @@ def _own_models() -> list[Finding]:
             else:
                 findings.append(Finding(f"model {spec.name}", True, f"yours, {len(spec.artifacts)} files verified"))
     return findings
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""

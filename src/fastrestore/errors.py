@@ -8,7 +8,10 @@ FastRestoreError            exit code 1
     ParityError             an export that does not compute what its original computes
   EngineError               a backend or an engine that cannot run
     EngineIncompatibleError an engine that does not fit this machine, model or input
+    EngineBuildError        an engine that its library refused to build
+    EngineProofError        an engine that does not compute what the fp32 reference computes
   DeviceError               a device that is missing or failed
+    OutOfDeviceMemoryError  a device that has less memory than was asked for
   MediaError                a file that cannot be read or written
     DecodeError
     EncodeError
@@ -89,8 +92,50 @@ class EngineIncompatibleError(EngineError):
         self.wanted = wanted
 
 
+class EngineBuildError(EngineError):
+    """An engine that its library refused to build; the message holds the parser's or builder's own words."""
+
+
+class EngineProofError(EngineError):
+    """An engine that does not compute what the fp32 reference computes, and is therefore not used.
+
+    Args:
+        measured: The difference seen, as a share of the output's range; infinity where there was nothing to compare.
+        allowed: The difference allowed.
+        where: What differs, of which model, at which input.
+        hint: What the user can do about it.
+    """
+
+    def __init__(self, measured: float, allowed: float, where: str, hint: str = "") -> None:
+        super().__init__(
+            f"the engine differs from the fp32 reference by {measured:.2e}, allowed is {allowed:.2e}: {where}", hint
+        )
+        self.measured = measured
+        self.allowed = allowed
+        self.where = where
+
+
 class DeviceError(FastRestoreError):
     """A device that is missing or failed."""
+
+
+class OutOfDeviceMemoryError(DeviceError):
+    """A device that has less memory than was asked for.
+
+    Args:
+        requested_bytes: What was asked for.
+        free_bytes: What there was.
+        where: Whose memory it is: the card's name, or the host.
+    """
+
+    def __init__(self, requested_bytes: int, free_bytes: int, where: str) -> None:
+        super().__init__(
+            f"not enough memory on {where}: {requested_bytes / 2**20:.0f} MiB were wanted, "
+            f"{free_bytes / 2**20:.0f} MiB are free",
+            "close other programs that use the card, or use a smaller `--tile` or `--to`",
+        )
+        self.requested_bytes = requested_bytes
+        self.free_bytes = free_bytes
 
 
 class MediaError(FastRestoreError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from fastrestore.errors import EncodeError
@@ -55,3 +56,9 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sync_names(folder: Path) -> None:
+    """Put the names in a folder on the disk. Some file systems cannot: then they do it when they see fit."""
+    with suppress(OSError):
+        sync(folder)

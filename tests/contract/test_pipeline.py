@@ -87,7 +87,7 @@ def test_the_network_runs_once_per_source_frame() -> None:
 
         class Counting:
             def __init__(self) -> None:
-                self.spec = spec
+                self.spec, self.largest = spec, None
 
             def run(self, inputs: dict[str, np.ndarray], out: dict[str, np.ndarray]) -> None:
                 nonlocal calls

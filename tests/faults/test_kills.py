@@ -68,7 +68,7 @@ def test_stopped_by_a_signal(bench: Bench, wanted: Wanted, number: signal.Signal
     assert process.returncode == 130
     assert err.splitlines()[-2:] == [
         "error: stopped",
-        "hint: run the same command again to go on from the last finished segment",
+        "hint: run the same command again: it goes on from what is finished",
     ]
     assert not bench.output.exists()
     assert bench.segments() >= 2

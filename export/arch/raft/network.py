@@ -51,12 +51,12 @@ class RaftSmall(nn.Module):
         """
         dtype, size, count = left.dtype, left.shape[2:], left.shape[0]
         left, right = 2 * left - 1, 2 * right - 1
-        features = self.fnet(torch.cat((left, right))).float()
+        features = self.fnet(torch.cat((left, right)))
         levels = _levels(features[:count], features[count:])
         hidden, context = self.cnet(left).split((_HIDDEN, _CONTEXT), 1)
         hidden, context = torch.tanh(hidden), torch.relu(context)
         here = _positions(features)
-        flow = torch.zeros_like(features[:count, :2])
+        flow = torch.zeros_like(features[:count, :2], dtype=torch.float32)
         for _ in range(self.iterations):
             seen = _seen(levels, here + flow.permute(0, 2, 3, 1))
             hidden, correction = self.update_block(hidden, context, seen.to(dtype), flow.to(dtype))
@@ -79,7 +79,7 @@ def _levels(left: Tensor, right: Tensor) -> list[Level]:
     """Correlate features, `(N, C, h, w)`, with each other, at every size."""
     count, channels, height, width = left.shape
     pairs = (left.flatten(2).transpose(1, 2) / math.sqrt(channels)) @ right.flatten(2)
-    correlations = pairs.reshape(count * height * width, 1, height, width)
+    correlations = pairs.float().reshape(count * height * width, 1, height, width)
     reach = torch.arange(-_RADIUS, _RADIUS + 1, dtype=torch.float32, device=left.device)
     # The network was trained with x along the first axis of its window.
     window = torch.stack(torch.meshgrid(reach, reach, indexing="ij"), 2)

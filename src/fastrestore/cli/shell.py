@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from fastrestore.cli import convert, export, inspect, models, verify  # noqa: F401  (each adds its commands)
+from fastrestore.cli import bench, build_engines, convert, engines, export, inspect, models, verify  # noqa: F401  (each adds its commands)
 from fastrestore.cli.options import app, tell
 from fastrestore.errors import FastRestoreError, JobCancelledError, JobError, UsageError
 
@@ -48,7 +48,7 @@ def main() -> None:
     except (MemoryError, RuntimeError) as error:
         _fail(_no_memory(error))
     except _Stopped:
-        _fail(JobCancelledError("stopped", "run the same command again to go on from the last finished segment"))
+        _fail(JobCancelledError("stopped", "run the same command again: it goes on from what is finished"))
     _leave(code or 0)
 
 

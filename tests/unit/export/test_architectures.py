@@ -10,6 +10,7 @@ from typing import Any
 import onnx
 import pytest
 import torch
+from tests.unit.export.engines.builds import assert_builds
 
 from fastrestore.export.exporter import export_checkpoint
 from fastrestore.models import store
@@ -61,3 +62,4 @@ def test_spandrel_architectures_export_and_agree(name: str, spandrel: Any, tmp_p
     assert set(spec.artifacts) == {"fp32", "fp16"}
     for precision in spec.artifacts:
         assert parsed_by_tensorrt(store.locate(spec, precision))
+    assert_builds(spec, store.locate(spec, "fp16"))

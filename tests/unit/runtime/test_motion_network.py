@@ -58,6 +58,7 @@ class CountingOps(CpuOps):
     """Kernels that remember which pictures became R'G'B'."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.converted: list[Picture] = []
 
     def to_rgb(self, picture: Picture) -> FloatImage:

@@ -14,8 +14,9 @@ import pytest
 from tests.e2e.command import REPOSITORY, environment
 
 from fastrestore.errors import EncodeError, JobError
+from fastrestore.files import sync_names
 from fastrestore.runtime.journal import Header
-from fastrestore.runtime.workfolder import WorkFolder, file_sha256, folder_for, sync_folder
+from fastrestore.runtime.workfolder import WorkFolder, file_sha256, folder_for
 
 _HOLDER = """
 import sys
@@ -214,4 +215,4 @@ def test_file_sha256(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_synced_is_no_error(tmp_path: Path) -> None:
-    sync_folder(tmp_path / "none")
+    sync_names(tmp_path / "none")

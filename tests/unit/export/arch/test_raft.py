@@ -17,6 +17,7 @@ from tests.unit.export.arch.exported import (
     compare,
     export,
 )
+from tests.unit.export.engines.builds import assert_builds, spec_of
 from torch.nn.functional import interpolate
 
 from fastrestore.errors import ModelError
@@ -135,3 +136,7 @@ def test_it_exports_with_symbolic_sizes_and_agrees(
         (flow,) = compare(reference, path, dtype, pair(count, height, width))
         assert flow.max() < (1e-3 if dtype is torch.float32 else 0.1)  # pixels, where flow is up to 20 long
     assert_parses(path)
+    if dtype is torch.float32:  # TensorRT for RTX does not multiply float32 matrices on Turing
+        assert_builds(spec_of(reference), path, "fp32", ["8.9"])
+    else:
+        assert_builds(spec_of(reference), path, "fp16", ["7.5", "8.6", "8.9", "12.0"])

@@ -15,6 +15,7 @@ from tests.unit.export.arch.exported import (
     compare,
     export,
 )
+from tests.unit.export.engines.builds import assert_builds, spec_of
 from torch.nn.functional import interpolate
 
 from fastrestore.errors import ModelError
@@ -276,3 +277,5 @@ def test_it_exports_with_symbolic_sizes_and_agrees(facts: Facts, dtype: torch.dt
         assert flow.max() < (1e-3 if dtype is torch.float32 else 0.05)  # pixels, where flow is up to 10 long
         assert mask.max() < (1e-4 if dtype is torch.float32 else 2e-3)
     assert_parses(path)
+    if dtype is torch.float16:
+        assert_builds(spec_of(reference), path)

@@ -1,0 +1,1 @@
+"""Engines made of ONNX files ahead of time, for TensorRT and TensorRT for RTX."""

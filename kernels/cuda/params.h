@@ -1,0 +1,150 @@
+// What every kernel is given: one structure by value, mirrored field by field in kernels/params.py.
+// Addresses are 64-bit numbers, pitches are bytes from one row to the next. A flow or mask has tight rows unless a
+// pitch is given.
+#pragma once
+#include <stdint.h>
+
+constexpr int kMostTiles = 64;
+
+// A picture on the device. Grey has one plane; R'G'B' has the planes G, B, R; chroma may be interleaved.
+struct Planes {
+  uint64_t address[3];  // of the first sample of each component
+  int32_t pitch[3];
+  int32_t width, height;
+  int32_t chroma_width, chroma_height;  // of the second and third component
+  int32_t step;                         // samples from one chroma sample to the next: 2 where interleaved
+  int32_t shift;                        // unused low bits of every stored sample: 6 in P010
+  int32_t bits;
+  int32_t shift_x, shift_y;  // log2 of the chroma subsampling
+  int32_t count;             // components: 1 or 3
+};
+
+// Sparse weights along one axis. Every target has `each` entries; where that is 0, those of target i are
+// entries[begin[i]] .. entries[begin[i + 1] - 1].
+struct Taps {
+  uint64_t begin;    // int32, one more than there are targets
+  uint64_t entries;  // Tap
+  int32_t each;
+  int32_t unused;
+};
+
+struct Tap {
+  int32_t offset;  // in elements of the source
+  float weight;
+};
+
+struct PlanesToTilesParams {
+  Planes source;
+  uint64_t tiles;  // (count, 3, height, width)
+  float matrix[9], offset[3];
+  float siting_x, siting_y;
+  int32_t width, height, count;
+  int32_t half;  // elements are fp16, not fp32
+  int32_t origin[2 * kMostTiles];
+};
+
+struct TilesToPlanesParams {
+  Planes target;
+  uint64_t tiles;   // (count, 3, height, width)
+  uint64_t broken;  // int32 that becomes 1 where a sample is not finite; 0 if nobody asks
+  Taps luma_x, luma_y, chroma_x, chroma_y;
+  float matrix[9], offset[3];
+  int32_t width, height, count;
+  int32_t half;
+  int32_t neutral;  // chroma is the middle value
+};
+
+struct PackMotionParams {
+  uint64_t left_x, left_y, right_x, right_y;  // displacements to the left and to the right neighbour
+  uint64_t packed;                            // float4 a cell: left x, left y, right x, right y
+  int32_t pitch;
+  int32_t step;  // floats from one cell to the next
+  int32_t columns, rows;
+  float reach;
+};
+
+struct GuardParams {
+  uint64_t left, right;                // luma
+  uint64_t packed;                     // of fr_pack_motion
+  uint64_t mask, disagreement;         // (rows, columns) float
+  uint64_t guarded;                    // (rows, columns) float
+  Taps x, y;                           // luma -> cells
+  int32_t left_pitch, right_pitch;
+  int32_t mask_pitch, disagreement_pitch;
+  int32_t width, height, shift, bits;  // of luma
+  int32_t columns, rows;
+  float nearer, tolerance, softness;
+};
+
+struct SynthesizeParams {
+  Planes left, right, target;
+  uint64_t packed, mask;
+  int32_t mask_pitch;
+  int32_t columns, rows;
+  int32_t neutral;
+};
+
+struct DisagreementParams {
+  uint64_t left, right;  // 8-bit luma of the motion's size
+  uint64_t packed;
+  uint64_t apart;  // (rows, columns) float
+  int32_t left_pitch, right_pitch;
+  int32_t columns, rows;
+};
+
+// What fr_statistics adds to; the host sums the slots.
+struct StatisticsSlot {
+  unsigned long long total;  // of absolute differences
+  uint32_t peak;             // bits of the largest block mean, a float in samples
+  uint32_t unused;
+};
+
+struct StatisticsParams {
+  uint64_t left, right;  // 8-bit luma
+  uint64_t slots;        // StatisticsSlot
+  int32_t left_pitch, right_pitch;
+  int32_t width, height;
+  int32_t slot_count;  // a power of two
+};
+
+struct ThumbnailParams {
+  uint64_t luma;  // 8-bit
+  uint64_t sums;  // (rows, columns) uint64
+  int32_t pitch, width, height;
+  int32_t columns, rows;
+};
+
+struct UnequalParams {
+  uint64_t left, right;
+  uint64_t found;  // int32 that becomes 1 where a byte differs
+  int32_t left_pitch, right_pitch;
+  int32_t row_bytes, height;
+};
+
+struct ClearParams {
+  uint64_t address;
+  int64_t bytes;
+};
+
+struct ResizeParams {
+  uint64_t source, target;
+  Taps x, y;
+  int32_t source_pitch, target_pitch;
+  int32_t source_bytes, target_bytes;  // a sample: 1, 2, or 4 for float
+  int32_t width, height;               // of the target
+  int32_t bits;                        // of the target's samples, unless they are floats
+};
+
+struct Luma8Params {
+  Planes source;
+  uint64_t luma;
+  float weights[3];  // of the components as stored
+  int32_t pitch;
+  int32_t weighted;
+};
+
+struct RequantizeParams {
+  Planes source, target;
+  float factor;
+  float luma_offset, chroma_offset;
+};

@@ -1,0 +1,113 @@
+"""A driver library made for the tests: the part of CUDA's driver interface that is used here, on the host's memory.
+
+Streams do their work at once. It shows that every function is called by its name with its arguments in their order, and
+that errors come back as errors; when things happen is what `CountingDevice` is for.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+CAPABILITY = "8.9"
+NAME = "Card of the tests"
+SMALLEST_REFUSED = 1 << 30
+"""Bytes from which on there is not enough memory."""
+SOURCE = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+typedef int CUresult; typedef unsigned long long ptr;
+#ifndef INIT
+#define INIT 0
+#endif
+#ifndef CARDS
+#define CARDS 1
+#endif
+enum { INVALID = 1, NO_MEMORY = 2, NO_CONTEXT = 201 };
+static __thread int depth;      /* of the thread's stack of contexts */
+static long live;               /* what was made and not given back */
+#define NEED_CONTEXT if (depth <= 0) return NO_CONTEXT
+CUresult cuInit(unsigned f) { return f ? INVALID : INIT; }
+CUresult cuDriverGetVersion(int *v) { *v = 13000; return 0; }
+CUresult cuDeviceGetCount(int *n) { *n = CARDS; return 0; }
+CUresult cuDeviceGet(int *d, int i) { *d = i; return i < CARDS ? 0 : 101; }
+CUresult cuDeviceGetName(char *s, int n, int d) { snprintf(s, n, "Card of the tests"); return 0; }
+CUresult cuDeviceGetAttribute(int *v, int a, int d) { *v = a == 75 ? 8 : a == 76 ? 9 : 0; return 0; }
+CUresult cuDeviceTotalMem_v2(size_t *n, int d) { *n = (size_t)1 << 33; return 0; }
+CUresult cuDevicePrimaryCtxRetain(void **c, int d) { *c = (void *)0xC0; live++; return 0; }
+CUresult cuDevicePrimaryCtxRelease_v2(int d) { live--; return 0; }
+CUresult cuCtxPushCurrent_v2(void *c) { if (c != (void *)0xC0) return INVALID; depth++; return 0; }
+CUresult cuCtxPopCurrent_v2(void **c) { NEED_CONTEXT; depth--; *c = (void *)0xC0; return 0; }
+CUresult cuCtxSynchronize(void) { NEED_CONTEXT; return 0; }
+CUresult cuCtxSynchronize_v2(void *c) { return 0; }
+CUresult cuCtxGetStreamPriorityRange(int *l, int *g) { NEED_CONTEXT; *l = 0; *g = -5; return 0; }
+CUresult cuMemGetInfo_v2(size_t *f, size_t *t) { NEED_CONTEXT; *f = 1 << 20; *t = (size_t)1 << 33; return 0; }
+CUresult cuMemAlloc_v2(ptr *p, size_t n) {
+  NEED_CONTEXT; if (n >= (1u << 30)) return NO_MEMORY;
+  *p = (ptr)aligned_alloc(256, (n + 255) / 256 * 256); live++; return 0; }
+CUresult cuMemFree_v2(ptr p) { NEED_CONTEXT; free((void *)p); live--; return 0; }
+CUresult cuMemHostAlloc(void **p, size_t n, unsigned f) {
+  NEED_CONTEXT; if (f != 1) return INVALID; if (n >= (1u << 30)) return NO_MEMORY;
+  *p = malloc(n); live++; return 0; }
+CUresult cuMemFreeHost(void *p) { NEED_CONTEXT; free(p); live--; return 0; }
+CUresult cuStreamCreateWithPriority(void **s, unsigned f, int p) {
+  NEED_CONTEXT; if (f != 1 || (p != 0 && p != -5)) return INVALID; *s = malloc(8); live++; return 0; }
+CUresult cuStreamDestroy_v2(void *s) { NEED_CONTEXT; free(s); live--; return 0; }
+CUresult cuStreamSynchronize(void *s) { NEED_CONTEXT; return s ? 0 : INVALID; }
+CUresult cuStreamWaitEvent(void *s, void *e, unsigned f) { NEED_CONTEXT; return s && e && !f ? 0 : INVALID; }
+CUresult cuEventCreate(void **e, unsigned f) { NEED_CONTEXT; int *m = malloc(8); *m = f; *e = m; live++; return 0; }
+CUresult cuEventDestroy_v2(void *e) { NEED_CONTEXT; free(e); live--; return 0; }
+CUresult cuEventRecord(void *e, void *s) { NEED_CONTEXT; return e && s ? 0 : INVALID; }
+CUresult cuEventSynchronize(void *e) { NEED_CONTEXT; return e ? 0 : INVALID; }
+CUresult cuEventQuery(void *e) { NEED_CONTEXT; return e ? 0 : INVALID; }
+CUresult cuEventElapsedTime(float *ms, void *a, void *b) {
+  NEED_CONTEXT; if (*(int *)a || *(int *)b) return 400; *ms = 2.5f; return 0; }
+CUresult cuEventElapsedTime_v2(float *ms, void *a, void *b) { return cuEventElapsedTime(ms, a, b); }
+CUresult cuMemcpyHtoDAsync_v2(ptr d, const void *h, size_t n, void *s) {
+  NEED_CONTEXT; if (!s) return INVALID; memcpy((void *)d, h, n); return 0; }
+CUresult cuMemcpyDtoHAsync_v2(void *h, ptr d, size_t n, void *s) {
+  NEED_CONTEXT; if (!s) return INVALID; memcpy(h, (void *)d, n); return 0; }
+CUresult cuGetErrorName(int e, const char **s) { *s = e == 1 ? "CUDA_ERROR_INVALID_VALUE" : "CUDA_ERROR"; return 0; }
+CUresult cuGetErrorString(int e, const char **s) { *s = e == 1 ? "invalid argument" : "something failed"; return 0; }
+long tests_live(void) { return live; }
+/* The newest variant that is here: the bindings ask for `cuMemAlloc` and mean `cuMemAlloc_v2`. */
+CUresult cuGetProcAddress_v2(const char *name, void **f, int version, unsigned long flags, int *status) {
+  char newer[128];
+  snprintf(newer, sizeof newer, "%s_v2", name);
+  *f = strcmp(name, "cuCtxSynchronize") ? dlsym(RTLD_DEFAULT, newer) : NULL;
+  if (!*f) *f = dlsym(RTLD_DEFAULT, name);
+  if (!*f) { void *self = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_NOLOAD);
+    if (self) { *f = strcmp(name, "cuCtxSynchronize") ? dlsym(self, newer) : NULL; if (!*f) *f = dlsym(self, name); } }
+  if (status) *status = *f ? 0 : 1;
+  return *f ? 0 : 500;
+}
+CUresult cuGetProcAddress(const char *name, void **f, int version, unsigned long flags) {
+  return cuGetProcAddress_v2(name, f, version, flags, NULL);
+}
+"""
+
+
+def compiler() -> str | None:
+    """Return a C compiler, or None."""
+    return shutil.which("cc") or shutil.which("gcc")
+
+
+def make_driver(folder: Path, *defines: str, name: str = "libcuda.so.1") -> Path:
+    """Compile the library in a folder and return its path.
+
+    Once loaded it stays, and whoever asks for a library of its name gets it: another name keeps it to oneself.
+    """
+    found = compiler()
+    assert found is not None
+    source, library = folder / "driver.c", folder / name
+    source.write_text(SOURCE, encoding="utf-8")
+    flags = [f"-D{define}" for define in defines]
+    subprocess.run(
+        [found, "-shared", "-fPIC", "-O1", "-w", f"-Wl,-soname,{name}", *flags, "-o", library, source, "-ldl"],
+        check=True,
+    )
+    return library

@@ -1,0 +1,116 @@
+"""Pipelines on a counting device: shipped networks on the fake library, kernels by their host build."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from tests.fake_tensorrt.bench import Bench
+
+from fastrestore.config import Plan
+from fastrestore.frames import FORMATS, Colour, Frame, Matrix, Picture
+from fastrestore.geometry import Size
+from fastrestore.kernels.host_build import HostKernels
+from fastrestore.kernels.ops import open_ops
+from fastrestore.models.catalog import find
+from fastrestore.runtime.backends.tensorrt_engine import TensorRtEngine
+from fastrestore.runtime.devices.counting import CountingDevice
+from fastrestore.runtime.engine import Engine
+from fastrestore.runtime.engine_key import Profile, Shape
+from fastrestore.runtime.motion import DisEstimator
+from fastrestore.runtime.on_device.opening import Task, open_steps
+from fastrestore.runtime.on_device.picture import Form
+from fastrestore.runtime.on_device.steps import DeviceSteps
+from fastrestore.runtime.pipeline import Stages
+from fastrestore.runtime.restorer import Output, Restorer
+
+OPS = open_ops("cpu")
+COLOUR = Colour(Matrix.SMPTE170M)
+SOURCE = Size(40, 28)
+RANGE = Profile("tile", Shape(1, 16, 16), Shape(1, 32, 32), Shape(2, 64, 64))
+
+
+class DeviceBench:
+    """A card with engines on it.
+
+    Args:
+        folder: Where engines are kept.
+        kernels: Runs the kernels.
+        span: The inputs that engines take.
+        memory_bytes: Of the card.
+    """
+
+    def __init__(self, folder: Path, kernels: HostKernels, span: Profile = RANGE, memory_bytes: int = 1 << 30) -> None:
+        self._bench = Bench(folder, memory_bytes=memory_bytes, execute=kernels.run)
+        self.span = span
+        self._held = ExitStack()
+
+    @property
+    def device(self) -> CountingDevice:
+        return self._bench.device
+
+    @property
+    def left_behind(self) -> list[str]:
+        return self._bench.left_behind
+
+    def engine(self, name: str = "clean-x2-tiny", *, fault: str = "") -> TensorRtEngine:
+        """Open an engine, in full precision so that tolerances are those of the kernels."""
+        spec = find(name)
+        entry = self._bench.build(spec, self.span, "fp32", fault=fault)
+        trusting = self._bench.restarted()
+        trusting._prove = lambda *_: None  # type: ignore[method-assign]  # the gate has its own tests
+        engine = trusting.open_entry(spec, entry)
+        return self._held.enter_context(engine)
+
+    def close(self) -> None:
+        self._held.close()
+
+
+@contextmanager
+def device_stages(
+    engines: Sequence[TensorRtEngine],
+    source: Picture,
+    output: Output,
+    plan: Plan = Plan.GUIDED,
+    *,
+    slots: int = 2,
+    tile: int | None = None,
+) -> Iterator[tuple[Stages, DeviceSteps]]:
+    """Open the stages of a pipeline on the card that engines are on."""
+    form = Form(source.size, source.format, source.colour)
+    task = Task(form, Form(output.size, output.format, output.colour), plan, tile)
+    with open_steps(engines, task, slots=slots) as steps:
+        yield Stages(OPS, Restorer([], OPS, output), DisEstimator(OPS), plan, steps), steps
+
+
+def host_stages(engines: Sequence[Engine], output: Output, plan: Plan = Plan.GUIDED, tile: int | None = None) -> Stages:
+    return Stages(OPS, Restorer(engines, OPS, output, tile=tile), DisEstimator(OPS), plan)
+
+
+def film(
+    count: int, size: Size = SOURCE, name: str = "yuv420p", *, grey: bool = False, saturation: float = 0.35
+) -> list[Frame]:
+    """Return something that moves, with a cut two thirds in and its third picture shown twice."""
+    form = FORMATS[name]
+    peak, middle = (1 << form.bits) - 1, 1 << (form.bits - 1)
+    frames, shown = [], 0
+    for index in range(count):
+        shown += index != 3  # an exact repeat
+        shot = 3 * index >= 2 * count
+        planes = []
+        for plane in range(form.planes):
+            side = form.plane_size(size, plane)
+            if grey and plane:
+                planes.append(np.full((side.height, side.width), middle, form.dtype))
+                continue
+            reach = saturation if plane else 0.35
+            rng = np.random.default_rng(plane + 10 * shot)
+            texture = rng.uniform(0.5 - reach, 0.5 + reach, (side.height // 5 + 2, 40))
+            drawn = np.kron(texture, np.ones((5, 5)))[: side.height, shown : shown + side.width]
+            drawn = np.clip(drawn + 0.5 * shot * (plane == 0) * (0.9 - drawn), 0, 1)
+            planes.append(np.ascontiguousarray(np.rint(drawn * peak)).astype(form.dtype))
+        frames.append(Frame(Picture(tuple(planes), form, COLOUR), Fraction(index, 24), Fraction(1, 24)))
+    return frames
