@@ -201,7 +201,8 @@ def clear(address: int, nbytes: int) -> Launch:
     Raises:
         DeviceError: If address or length are not multiples of 16.
     """
-    require(address % 16 == nbytes % 16 == 0, f"{nbytes} bytes at {address:#x}, wanted multiples of 16")
+    whole = nbytes > 0 and address % 16 == nbytes % 16 == 0
+    require(whole, f"{nbytes} bytes at {address:#x}, wanted multiples of 16")
     return launch_of("fr_clear", p.ClearParams(address=address, bytes=nbytes), nbytes // 16, 1, Traffic(nbytes, nbytes))
 
 

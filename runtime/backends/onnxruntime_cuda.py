@@ -21,6 +21,7 @@ from fastrestore.models import store
 from fastrestore.models.spec import ModelSpec
 from fastrestore.runtime import gate
 from fastrestore.runtime.backends.onnxruntime_session import require_tensors, session_options, translated
+from fastrestore.runtime.devices import cuda_bindings
 from fastrestore.runtime.devices.driver import DriverFacts, driver
 from fastrestore.runtime.engine import check_tensors
 
@@ -100,8 +101,7 @@ class OnnxRuntimeCuda:
         if problem := self.unavailable_because():
             raise EngineError(f"backend `{self.name}` cannot run here: {problem}", "see `fastrestore doctor`")
         precision = "fp16" if "fp16" in spec.artifacts else "fp32"
-        session = self._session(spec, store.locate(spec, precision), threads)
-        engine = OnnxRuntimeCudaEngine(spec, session, half=precision == "fp16")
+        engine = self._engine(spec, precision, threads)
         try:
             gate.require_proof(
                 engine,
@@ -113,6 +113,19 @@ class OnnxRuntimeCuda:
             engine.close()
             raise
         return engine
+
+    def _engine(self, spec: ModelSpec, precision: str, threads: int) -> OnnxRuntimeCudaEngine:
+        """Return an engine, which can be given addresses too where the card can be programmed."""
+        path, half = store.locate(spec, precision), precision == "fp16"
+        session = self._session(spec, path, threads)
+        if cuda_bindings.installed() is None:
+            return OnnxRuntimeCudaEngine(spec, session, half=half)
+        from fastrestore.runtime.backends.onnxruntime_addresses import AddressedEngine
+
+        def reopen(stream: int) -> Any:
+            return OnnxRuntimeCuda(stream, self._card)._session(spec, path, threads)
+
+        return AddressedEngine(spec, session, half=half, reopen=reopen)
 
     def _session(self, spec: ModelSpec, path: Path, threads: int) -> Any:
         """Open a session of which everything but the arithmetic of sizes runs on the card."""

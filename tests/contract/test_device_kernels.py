@@ -197,6 +197,24 @@ def test_tiles_to_planes_of_many_tiles(ops: LaunchedOps, size: Size, reach_px: i
         assert_same_samples(got, REFERENCE.from_rgb(whole, target, NV12.samples, COLOURS[0]))
 
 
+@pytest.mark.parametrize("seed", range(24))
+def test_any_geometry(ops: LaunchedOps, seed: int) -> None:
+    """There and back for sizes, layouts, tilings and targets that nobody chose."""
+    rng = np.random.default_rng(seed)
+    layout, result = (LAYOUTS[str(rng.choice(list(LAYOUTS)))] for _ in range(2))
+    colour, scale = COLOURS[rng.integers(3)], int(rng.integers(1, 5))
+    size, target = (Size(*(int(side) for side in rng.integers(1, 90, 2))) for _ in range(2))
+    picture = random_picture(size, layout.samples, colour, seed)
+    plan = plan_tiles(size, 48, halo_px=4, reach_px=40 if rng.random() < 0.5 else None)
+    origins = [(tile.read.x0, tile.read.y0) for tile in plan]
+    got_tiles = ops.tiles(picture, plan.tile, origins, np.float32, layout)
+    assert_same_tiles(got_tiles, gathered(REFERENCE.to_rgb(picture), plan.tile, origins))
+    tiles = random_tiles(plan, scale, np.float16, seed, multiple=4)
+    got, broken = ops.from_tiles(tiles, target, result, colour)
+    assert not broken
+    assert_same_samples(got, REFERENCE.from_rgb(put_together(plan, tiles, scale), target, result.samples, colour))
+
+
 def test_numbers_that_are_not_finite_are_reported(ops: LaunchedOps) -> None:
     for bad in (np.nan, np.inf, -np.inf):
         rgb = np.full((3, 16, 16), 0.5, np.float32)

@@ -129,7 +129,8 @@ def test_source_rate_is_restored_to_the_rounding(bench: DeviceBench, on_host: En
 
 
 def test_a_chain_of_networks(bench: DeviceBench, on_host: Engine) -> None:
-    source = film(3, Size(24, 16), saturation=0.05)
+    """Between the two a picture is stored: what lies far beyond white is cut off, but not of mild pictures."""
+    source = film(3, Size(24, 16), contrast=0.15, saturation=0.05)
     output = Output(Size(96, 64), FORMATS["yuv420p"], COLOUR)
     wanted = list(FramePipeline(host_stages([on_host, on_host], output), source, None))
     engine = bench.engine()
@@ -220,8 +221,9 @@ def test_later_frames_are_enqueued_before_one_is_waited_for(bench: DeviceBench) 
         uploads = sum(asked == ("upload", into) for asked in log[:at])
         restored = sum(asked.what == "fr_tiles_to_planes" for asked in log[:at])
         downloads = sum(asked == ("download", out) for asked in log[:at]) // 2
-        assert downloads >= min(number + 2, 30)
-        assert uploads >= min(number + 2, 29) and restored >= min(number + 2, 29), "one is an exact repeat"
+        following = min(number + 2, 30)  # frames up to the one after it
+        assert downloads >= following
+        assert min(uploads, restored) >= following - (number >= 2), "the fourth is an exact repeat"
 
 
 def test_bytes_that_cross_the_bus(bench: DeviceBench) -> None:

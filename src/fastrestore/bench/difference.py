@@ -149,11 +149,19 @@ _FIGURES: tuple[tuple[str, _Value, _Value], ...] = (
 
 
 def _in_turns(old: Sequence[_Block], new: Sequence[_Block]) -> bool:
-    """Whether the blocks of two files alternate: as many in each, and each pair over before the next begins."""
+    """Whether two files were measured in turns, of one block or of several each."""
     if len(old) != len(new):
         return False
-    pairs = [sorted((_at(a), _at(b))) for a, b in zip(old, new, strict=True)]
-    return len(pairs) > 1 and all(this[1] < after[0] for this, after in itertools.pairwise(pairs))
+    sizes = (size for size in range(1, len(old) // 2 + 1) if len(old) % size == 0)
+    return any(_alternate(old, new, size) for size in sizes)
+
+
+def _alternate(old: Sequence[_Block], new: Sequence[_Block], size: int) -> bool:
+    """Whether each turn of `size` blocks of either file is over before the next begins."""
+    rounds = [
+        sorted(_at(block) for block in (*old[i : i + size], *new[i : i + size])) for i in range(0, len(old), size)
+    ]
+    return all(this[-1] < after[0] for this, after in itertools.pairwise(rounds))
 
 
 def _shift(old: Sequence[_Block], new: Sequence[_Block], value: _Value, *, paired: bool) -> Shift:

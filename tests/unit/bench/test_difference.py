@@ -71,6 +71,18 @@ def test_two_files_in_turns_are_paired() -> None:
     assert found.changes[0].machine_change == 0
 
 
+def test_turns_of_several_blocks_are_paired() -> None:
+    """Three runs of each version, as `--append` makes them, while the machine becomes slower and slower."""
+    old = [block(100 * turn + i, 10.0 * (1 + turn)) for turn in range(3) for i in range(4)]
+    new = [block(100 * turn + 50 + i, 10.6 * (1 + turn)) for turn in range(3) for i in range(4)]
+    found = compare("x", old, new)
+    assert found.paired
+    assert found.verdict is Verdict.SLOWER
+    one_after_the_other = [{**each, "at": each["at"] + 1000} for each in new]
+    assert not compare("x", old, one_after_the_other).paired
+    assert not compare("x", old, new[:-1]).paired
+
+
 def test_parts_of_one_film_are_paired_though_measured_one_after_the_other() -> None:
     costs = [1.0, 9.0, 2.0, 5.0, 1.0, 7.0, 3.0, 4.0]
     old = [block(i, cost, part=i) for i, cost in enumerate(costs)]

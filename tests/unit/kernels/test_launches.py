@@ -61,6 +61,7 @@ REFUSED: dict[str, Callable[[], object]] = {
     "another size": lambda: k.requantize(picture(), picture(k.P010, Size(32, 24))),
     "another subsampling": lambda: k.requantize(picture(), picture(k.Layout(FORMATS["yuv444p"]))),
     "clear in bytes": lambda: k.clear(BASE, 24),
+    "clear nothing": lambda: k.clear(BASE, 0),
     "packed motion that is not aligned": lambda: k.pack_motion(FIELD, BASE + 4),
     "a mask of bytes": lambda: k.synthesize((picture(), picture()), BASE, luma(), picture()),
     "a neighbour of another size": lambda: k.synthesize(

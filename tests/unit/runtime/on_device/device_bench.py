@@ -91,7 +91,13 @@ def host_stages(engines: Sequence[Engine], output: Output, plan: Plan = Plan.GUI
 
 
 def film(
-    count: int, size: Size = SOURCE, name: str = "yuv420p", *, grey: bool = False, saturation: float = 0.35
+    count: int,
+    size: Size = SOURCE,
+    name: str = "yuv420p",
+    *,
+    grey: bool = False,
+    contrast: float = 0.35,
+    saturation: float = 0.35,
 ) -> list[Frame]:
     """Return something that moves, with a cut two thirds in and its third picture shown twice."""
     form = FORMATS[name]
@@ -106,7 +112,7 @@ def film(
             if grey and plane:
                 planes.append(np.full((side.height, side.width), middle, form.dtype))
                 continue
-            reach = saturation if plane else 0.35
+            reach = saturation if plane else contrast
             rng = np.random.default_rng(plane + 10 * shot)
             texture = rng.uniform(0.5 - reach, 0.5 + reach, (side.height // 5 + 2, 40))
             drawn = np.kron(texture, np.ones((5, 5)))[: side.height, shown : shown + side.width]
