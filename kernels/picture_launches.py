@@ -83,6 +83,13 @@ class TileStore:
     count: int
     half: bool
     """Whether elements are float16; float32 otherwise."""
+    stride: int | None = None
+    """Elements from a tile to the next; None where they follow each other without a gap."""
+
+    @property
+    def elements(self) -> int:
+        """Elements of all tiles, gaps included."""
+        return self.count * (3 * self.tile.pixels if self.stride is None else self.stride)
 
 
 def tiles_to_planes(
@@ -104,7 +111,7 @@ def tiles_to_planes(
     wanted = (target.size.width, target.size.height, target.chroma_size.width, target.chroma_size.height)
     found = tuple(axis.targets for axis in taps)
     require(found == wanted, f"weights for {found} columns and rows, wanted {wanted}")
-    elements = 3 * source.tile.pixels * source.count
+    elements = source.elements
     require(elements < 1 << 31, f"{elements} elements of tiles, wanted fewer than {1 << 31}")
     last = max(taps[0].reach + taps[1].reach, taps[2].reach + taps[3].reach) - 2 + 2 * source.tile.pixels
     require(last < elements, f"weights of element {last}, wanted one of {elements}")

@@ -131,6 +131,8 @@ def frame_taps(
     target: Size,
     samples: PixelFormat,
     colour: Colour,
+    *,
+    stride: int | None = None,
 ) -> TapTable:
     """Return the weights from tiles of a restored picture to its planes, for `launches.tiles_to_planes`.
 
@@ -141,11 +143,12 @@ def frame_taps(
         target: Size of the picture wanted.
         samples: Format wanted.
         colour: Colour wanted; of this, the siting.
+        stride: Elements from a tile to the next one in memory; None where they follow each other without a gap.
 
     Returns:
         Luma columns, luma rows, chroma columns, chroma rows.
     """
-    elements = 3 * tile.pixels
+    elements = 3 * tile.pixels if stride is None else stride
     across, down = tile_taps(columns, elements, 1), tile_taps(rows, elements * len(columns), tile.width)
     restored = Size(len(across), len(down))
     luma_x, luma_y = (

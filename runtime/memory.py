@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -102,7 +102,11 @@ class Event(Owned, Protocol):
 
     @property
     def handle(self) -> int:
-        """The library's own event, as a number."""
+        """The library's own event, as a number.
+
+        Raises:
+            DeviceError: If what the card is used through (pycuda) keeps it to itself.
+        """
         ...
 
     def synchronize(self) -> None:
@@ -353,25 +357,33 @@ def view(memory: NDArray[np.uint8], shape: Sequence[int], dtype: DTypeLike) -> N
 
 def usable_cards() -> DriverFacts | str:
     """Return what the driver says of itself and its cards, or why no card can be used here. Loads nothing heavy."""
-    from fastrestore.runtime.devices import cuda_bindings
+    from fastrestore.runtime.devices.library import choose
 
     facts = driver()
-    if not isinstance(facts, str) and cuda_bindings.installed() is None:
-        return f"package {cuda_bindings.PACKAGE} is not installed"
+    if not isinstance(facts, str):
+        try:
+            choose()
+        except DeviceError as error:
+            return error.message
     return facts
 
 
-def open_device(index: int = 0) -> Device:
-    """Return a card, by its place among those that `CUDA_VISIBLE_DEVICES` leaves.
+def open_device(index: int = 0, *, library: Literal["auto", "cuda-bindings", "pycuda"] = "auto") -> Device:
+    """Return a card.
+
+    Args:
+        index: Its place among those that `CUDA_VISIBLE_DEVICES` leaves.
+        library: What it is used through. `auto` takes what the environment variable `FASTRESTORE_CUDA_LIBRARY` names,
+            otherwise cuda-bindings if that is installed, otherwise pycuda.
 
     Raises:
         DeviceError: If there is no driver, no such card, or no package to use it with.
     """
-    from fastrestore.runtime.devices.cuda_bindings import CudaDevice
+    from fastrestore.runtime.devices.library import choose
 
     facts = driver()
     if isinstance(facts, str):
         raise DeviceError(facts, "see `fastrestore doctor`")
     if index >= len(facts.cards):
         raise DeviceError(f"there is no card {index}: the driver finds {len(facts.cards)}", "see `fastrestore doctor`")
-    return CudaDevice(facts, index)
+    return choose(library).open(facts, index)

@@ -21,6 +21,8 @@ MOST_BUDGET_BYTES = 1 << 30
 """Working memory of one network at most, unless told otherwise; larger tiles gain nothing measurable."""
 LARGEST_HALO_PX = 64
 """A network that sees farther than this is given no more: its tiles are blended instead, or most work would be halo."""
+ENGINE_SIDE_PX = 16
+"""Tiles for an engine have sides in multiples of this where they may: what lies on a device is read in such pieces."""
 BUDGET_SHARE = 8
 """And at most one in so many bytes of the machine's memory."""
 
@@ -216,7 +218,8 @@ def _tile_within(spec: ModelSpec, size: Size, tile: int | None, largest: Size, h
     if tile is not None:
         return min(tile, longest)
     border = halo_px + (BLEND_PX if halo_px < spec.halo_px else 0)
-    return side_within(size, longest, halo_px=border)
+    side = side_within(size, longest, halo_px=border)
+    return min(longest, -(-side // ENGINE_SIDE_PX) * ENGINE_SIDE_PX)
 
 
 def _allocate(shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from fastrestore.config import ConvertOptions, Plan
-from fastrestore.errors import EngineError
+from fastrestore.errors import DeviceError, EngineError
 from fastrestore.geometry import Size
 from fastrestore.kernels.ops import open_ops
 from fastrestore.models.catalog import motion_model
@@ -42,22 +42,27 @@ def open_stages(plan: WorkPlan, options: ConvertOptions) -> Iterator[tuple[Stage
         engines = [opened[spec.name] for spec in plan.chain]
         restorer = Restorer(engines, ops, Output(plan.size, plan.format, plan.colour), tile=options.tile)
         estimator = open_estimator(motion, ops, opened.get(motion.name))
-        on_device = _open_on_device(stack, engines, plan, options)
-        if on_device is not None and choice is not None:
-            choice = replace(choice, reason=f"{choice.reason}; frames stay on the card")
+        on_device, way = _open_on_device(stack, engines, plan, options)
+        if way and choice is not None:
+            choice = replace(choice, reason=f"{choice.reason}; {way}")
         yield Stages(ops, restorer, estimator, plan.order, on_device), choice
 
 
 def _open_on_device(
     stack: ExitStack, engines: Sequence[Engine], plan: WorkPlan, options: ConvertOptions
-) -> Steps[Any] | None:
-    """Open the steps on the card that all engines run on; None where they do not run on one by addresses."""
+) -> tuple[Steps[Any] | None, str]:
+    """Open the steps on the card that all engines run on by addresses, if they do, and say which way frames take."""
     addressed = [engine for engine in engines if isinstance(engine, AddressEngine)]
-    if not engines or len(addressed) < len(engines) or any(e.device is not addressed[0].device for e in addressed):
-        return None
+    if not engines or len(addressed) < len(engines):
+        return None, ""
+    if any(engine.device is not addressed[0].device for engine in addressed):
+        return None, "frames go through the host's memory: each network has opened the card by itself"
     source = Form(plan.source.size, plan.source.format, plan.source.colour)
     task = Task(source, Form(plan.size, plan.format, plan.colour), plan.order, options.tile)
-    return stack.enter_context(open_steps(addressed, task))
+    try:
+        return stack.enter_context(open_steps(addressed, task)), "frames stay on the card"
+    except DeviceError as error:  # a driver too old for the kernels, or too little memory for pictures
+        return None, f"frames go through the host's memory: {error.message}"
 
 
 def largest_inputs(plan: WorkPlan, options: ConvertOptions) -> dict[str, Size]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastrestore.errors import DeviceError, OutOfDeviceMemoryError
 from fastrestore.models.spec import ModelSpec
 from fastrestore.runtime.backends.onnxruntime_cuda import OnnxRuntimeCudaEngine
 from fastrestore.runtime.backends.onnxruntime_session import translated
@@ -52,10 +53,16 @@ class SessionSlot(Owner):
         """See `AddressSlot.enqueue`."""
         self._require_open()
         key = (*sorted(addresses.items()), *sorted(shapes.items()))
-        with translated(self._spec), self._device.current():
-            if key not in self._bindings:
-                self._bindings[key] = self._bound(addresses, shapes)
-            self._session.run_with_iobinding(self._bindings[key], self._options)
+        with self._device.current():
+            try:
+                with translated(self._spec):
+                    if key not in self._bindings:
+                        self._bindings[key] = self._bound(addresses, shapes)
+                    self._session.run_with_iobinding(self._bindings[key], self._options)
+            except DeviceError as error:  # it is told of memory alone, and not how much
+                count, _, height, width = shapes[self._spec.inputs[0].name]
+                wanted = count * height * width * self._spec.working_bytes_per_px
+                raise OutOfDeviceMemoryError(wanted, self._device.memory().free_bytes, self._device.name) from error
         if consumed is not None:
             stream.record(consumed)
 

@@ -21,9 +21,9 @@ from fastrestore.models import store
 from fastrestore.models.spec import ModelSpec
 from fastrestore.runtime import gate
 from fastrestore.runtime.backends.onnxruntime_session import require_tensors, session_options, translated
-from fastrestore.runtime.devices import cuda_bindings
 from fastrestore.runtime.devices.driver import DriverFacts, driver
 from fastrestore.runtime.engine import check_tensors
+from fastrestore.runtime.memory import usable_cards
 
 PACKAGE = "onnxruntime-gpu"
 PROVIDER = "CUDAExecutionProvider"
@@ -118,7 +118,7 @@ class OnnxRuntimeCuda:
         """Return an engine, which can be given addresses too where the card can be programmed."""
         path, half = store.locate(spec, precision), precision == "fp16"
         session = self._session(spec, path, threads)
-        if cuda_bindings.installed() is None:
+        if isinstance(usable_cards(), str):
             return OnnxRuntimeCudaEngine(spec, session, half=half)
         from fastrestore.runtime.backends.onnxruntime_addresses import AddressedEngine
 

@@ -3,43 +3,62 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from fastrestore.errors import DeviceError, OutOfDeviceMemoryError
 from fastrestore.kernels.launch import Launch
+from fastrestore.runtime.devices.card import CardBuffer, CardDevice, CardHostBuffer, version_of
 from fastrestore.runtime.devices.driver import DriverFacts
-from fastrestore.runtime.memory import (
-    DeviceBuffer,
-    DeviceMemory,
-    Event,
-    Graph,
-    Module,
-    Owner,
-    Stream,
-    require_room,
-    view,
-)
+from fastrestore.runtime.memory import DeviceBuffer, DeviceMemory, Event, Graph, Module, Owner, Stream, require_room
 
 PACKAGE = "cuda-bindings"
+REMEDY = "`pip install 'cuda-bindings>=12.8'`"
 _OUT_OF_MEMORY, _NOT_READY = 2, 600
 
 
 def installed() -> str | None:
     """Return the installed version of the package, or None. Imports nothing."""
-    try:
-        return version(PACKAGE)
-    except PackageNotFoundError:
-        return None
+    return version_of(PACKAGE)
 
 
-class CudaDevice(Owner):
-    """A card's primary context: the one that ONNX Runtime, TensorRT and PyTorch work in too.
+class Bindings:
+    """The driver's functions, and the one place where its answers are looked at.
+
+    Args:
+        card: What the card is called whose errors these are.
+
+    Raises:
+        DeviceError: If cuda-bindings is missing or cannot be loaded.
+    """
+
+    def __init__(self, card: str) -> None:
+        self.cuda = _load()
+        self._card = card
+
+    def call(self, answer: tuple[Any, ...]) -> Any:
+        """Return what a function of the driver returned beside its code: nothing, one value or several.
+
+        Raises:
+            DeviceError: If the code says that it failed.
+        """
+        code, *values = answer
+        if int(code):
+            raise DeviceError(f"{self._card} failed: {self._words(code)}", "see `fastrestore doctor`")
+        return values[0] if len(values) == 1 else tuple(values) if values else None
+
+    def _words(self, code: Any) -> str:
+        name, text = self.cuda.cuGetErrorName(code)[1], self.cuda.cuGetErrorString(code)[1]
+        return f"{_decoded(text)} ({_decoded(name) or int(code)})"
+
+
+class CudaDevice(CardDevice):
+    """A card through cuda-bindings.
 
     Args:
         facts: What the driver said of itself.
@@ -50,28 +69,12 @@ class CudaDevice(Owner):
     """
 
     def __init__(self, facts: DriverFacts, index: int) -> None:
-        self._cuda = _load()
-        self._card = facts.cards[index]
-        self._driver = facts.release or f"CUDA {facts.cuda}"
+        self._bindings = Bindings(facts.cards[index].name)
+        self._cuda = self._bindings.cuda
         self.call(self._cuda.cuInit(0))
         self._device = self.call(self._cuda.cuDeviceGet(index))
         self._context = self.call(self._cuda.cuDevicePrimaryCtxRetain(self._device))
-        super().__init__()
-
-    @property
-    def name(self) -> str:
-        """See `Device.name`."""
-        return self._card.name
-
-    @property
-    def capability(self) -> str:
-        """See `Device.capability`."""
-        return self._card.capability
-
-    @property
-    def driver(self) -> str:
-        """See `Device.driver`."""
-        return self._driver
+        super().__init__(facts, index)
 
     def memory(self) -> DeviceMemory:
         """See `Device.memory`."""
@@ -79,31 +82,29 @@ class CudaDevice(Owner):
             free, total = self.call(self._cuda.cuMemGetInfo())
         return DeviceMemory(int(free), int(total))
 
-    def current(self) -> AbstractContextManager[None]:
-        """See `Device.current`. Contexts are a stack in each thread: what was current before is again afterwards."""
-        self._require_open()
-        return self._pushed()
-
     @contextmanager
-    def _pushed(self) -> Iterator[None]:
+    def pushed(self) -> Iterator[None]:
+        """See `CardDevice.pushed`."""
         self.call(self._cuda.cuCtxPushCurrent(self._context))
         try:
             yield
         finally:
             self.call(self._cuda.cuCtxPopCurrent())
 
-    def buffer(self, size_bytes: int) -> CudaBuffer:
+    def buffer(self, size_bytes: int) -> CardBuffer:
         """See `Device.buffer`."""
         with self.current():
             address = self._take(self._cuda.cuMemAlloc(max(1, size_bytes)), size_bytes, self.name)
-        return CudaBuffer(self, int(address), size_bytes)
+        return CardBuffer(int(address), size_bytes, partial(self.give_back, "cuMemFree", int(address)))
 
-    def pinned(self, size_bytes: int) -> CudaHostBuffer:
+    def pinned(self, size_bytes: int) -> CardHostBuffer:
         """See `Device.pinned`."""
         with self.current():
             taken = self._cuda.cuMemHostAlloc(max(1, size_bytes), self._cuda.CU_MEMHOSTALLOC_PORTABLE)
             address = self._take(taken, size_bytes, "the host (page-locked)")
-        return CudaHostBuffer(self, int(address), size_bytes)
+        block = (ctypes.c_uint8 * max(1, size_bytes)).from_address(int(address))
+        memory: NDArray[np.uint8] = np.ctypeslib.as_array(block)[:size_bytes]
+        return CardHostBuffer(memory, partial(self.give_back, "cuMemFreeHost", int(address)))
 
     def stream(self, *, urgent: bool = False) -> CudaStream:
         """See `Device.stream`."""
@@ -135,16 +136,14 @@ class CudaDevice(Owner):
         """The module of bindings."""
         return self._cuda
 
-    def call(self, answer: tuple[Any, ...]) -> Any:
-        """Return what a function of the driver returned beside its code: nothing, one value or several.
+    @property
+    def bindings(self) -> Bindings:
+        """What checks the answers of the bindings."""
+        return self._bindings
 
-        Raises:
-            DeviceError: If the code says that it failed.
-        """
-        code, *values = answer
-        if int(code):
-            raise DeviceError(f"{self._card.name} failed: {self._words(code)}", "see `fastrestore doctor`")
-        return values[0] if len(values) == 1 else tuple(values) if values else None
+    def call(self, answer: tuple[Any, ...]) -> Any:
+        """See `Bindings.call`."""
+        return self._bindings.call(answer)
 
     def give_back(self, function: str, *arguments: Any) -> None:
         """Call a function that frees something, whatever it answers.
@@ -152,7 +151,7 @@ class CudaDevice(Owner):
         It fails where the card failed before, for errors of earlier work come back from every later call: those were
         told when they came, and must not hide what the caller is being told now.
         """
-        with self._pushed():
+        with self.pushed():
             getattr(self._cuda, function)(*arguments)
 
     def _take(self, answer: tuple[Any, ...], size_bytes: int, where: str) -> Any:
@@ -161,58 +160,8 @@ class CudaDevice(Owner):
             raise OutOfDeviceMemoryError(size_bytes, int(free), where)
         return self.call(answer)
 
-    def _words(self, code: Any) -> str:
-        name, text = self._cuda.cuGetErrorName(code)[1], self._cuda.cuGetErrorString(code)[1]
-        return f"{_decoded(text)} ({_decoded(name) or int(code)})"
-
     def _release(self) -> None:
         self._cuda.cuDevicePrimaryCtxRelease(self._device)
-
-
-class CudaBuffer(Owner):
-    """Device memory; made by `CudaDevice.buffer`."""
-
-    def __init__(self, device: CudaDevice, address: int, size_bytes: int) -> None:
-        super().__init__()
-        self._device, self._address, self._size_bytes = device, address, size_bytes
-
-    @property
-    def address(self) -> int:
-        """See `DeviceBuffer.address`."""
-        self._require_open()
-        return self._address
-
-    @property
-    def size_bytes(self) -> int:
-        """See `DeviceBuffer.size_bytes`."""
-        return self._size_bytes
-
-    def _release(self) -> None:
-        self._device.give_back("cuMemFree", self._address)
-
-
-class CudaHostBuffer(Owner):
-    """Page-locked memory; made by `CudaDevice.pinned`."""
-
-    def __init__(self, device: CudaDevice, address: int, size_bytes: int) -> None:
-        super().__init__()
-        self._device, self._address, self._size_bytes = device, address, size_bytes
-        block = (ctypes.c_uint8 * max(1, size_bytes)).from_address(address)
-        self._memory: NDArray[np.uint8] = np.ctypeslib.as_array(block)[:size_bytes]
-
-    @property
-    def size_bytes(self) -> int:
-        """See `HostBuffer.size_bytes`."""
-        return self._size_bytes
-
-    def array(self, shape: Sequence[int], dtype: DTypeLike) -> NDArray[Any]:
-        """See `HostBuffer.array`."""
-        self._require_open()
-        return view(self._memory, shape, dtype)
-
-    def _release(self) -> None:
-        self._memory = np.empty(0, np.uint8)
-        self._device.give_back("cuMemFreeHost", self._address)
 
 
 class CudaModule(Owner):
@@ -241,20 +190,43 @@ class CudaModule(Owner):
 
 
 class CudaGraph(Owner):
-    """Recorded work; made by `CudaStream.capture`."""
+    """Recorded work; made by `capture`."""
 
-    def __init__(self, device: CudaDevice, graph: Any) -> None:
+    def __init__(self, device: CardDevice, bindings: Bindings, graph: Any) -> None:
         super().__init__()
-        self._device, self._graph = device, graph
+        self._device, self._bindings, self._graph = device, bindings, graph
 
     def launch(self, stream: Stream) -> None:
         """See `Graph.launch`."""
         self._require_open()
         with self._device.current():
-            self._device.call(self._device.cuda.cuGraphLaunch(self._graph, stream.handle))
+            self._bindings.call(self._bindings.cuda.cuGraphLaunch(self._graph, stream.handle))
 
     def _release(self) -> None:
-        self._device.give_back("cuGraphExecDestroy", self._graph)
+        with self._device.pushed():
+            self._bindings.cuda.cuGraphExecDestroy(self._graph)
+
+
+def capture(device: CardDevice, bindings: Bindings, stream: int, work: Callable[[], None]) -> CudaGraph:
+    """Do what `Stream.capture` does with any library's stream, by its handle.
+
+    Other threads may go on with what they do meanwhile.
+    """
+    cuda = bindings.cuda
+    with device.current():
+        bindings.call(cuda.cuStreamBeginCapture(stream, cuda.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL))
+        try:
+            work()
+        except BaseException:
+            code, graph = cuda.cuStreamEndCapture(stream)
+            if int(code) == 0:
+                cuda.cuGraphDestroy(graph)
+            raise
+        graph = bindings.call(cuda.cuStreamEndCapture(stream))
+        try:
+            return CudaGraph(device, bindings, bindings.call(cuda.cuGraphInstantiate(graph, 0)))
+        finally:
+            cuda.cuGraphDestroy(graph)
 
 
 class CudaEvent(Owner):
@@ -331,23 +303,8 @@ class CudaStream(Owner):
             self._device.call(self._device.cuda.cuLaunchKernel(module.function(launch.kernel), *sizes, *place))
 
     def capture(self, work: Callable[[], None]) -> Graph:
-        """See `Stream.capture`. Other threads may go on with what they do meanwhile."""
-        cuda = self._device.cuda
-        mode = cuda.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
-        with self._device.current():
-            self._device.call(cuda.cuStreamBeginCapture(self.handle, mode))
-            try:
-                work()
-            except BaseException:
-                code, graph = cuda.cuStreamEndCapture(self.handle)
-                if int(code) == 0:
-                    cuda.cuGraphDestroy(graph)
-                raise
-            graph = self._device.call(cuda.cuStreamEndCapture(self.handle))
-            try:
-                return CudaGraph(self._device, self._device.call(cuda.cuGraphInstantiate(graph, 0)))
-            finally:
-                cuda.cuGraphDestroy(graph)
+        """See `Stream.capture`."""
+        return capture(self._device, self._device.bindings, self.handle, work)
 
     def record(self, event: Event) -> None:
         """See `Stream.record`."""
@@ -370,13 +327,12 @@ class CudaStream(Owner):
 
 
 def _load() -> Any:
-    remedy = "`pip install 'cuda-bindings>=12.8'`"
     if installed() is None:
-        raise DeviceError(f"package {PACKAGE} is not installed", remedy)
+        raise DeviceError(f"package {PACKAGE} is not installed", REMEDY)
     try:
         from cuda.bindings import driver
     except (ImportError, RuntimeError) as error:
-        raise DeviceError(f"package {PACKAGE} cannot be loaded: {error}", f"reinstall it: {remedy}") from error
+        raise DeviceError(f"package {PACKAGE} cannot be loaded: {error}", f"reinstall it: {REMEDY}") from error
     return driver
 
 

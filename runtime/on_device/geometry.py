@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fastrestore.errors import EngineIncompatibleError, UsageError
+from fastrestore.errors import UsageError
 from fastrestore.geometry import Size
 from fastrestore.kernels.launches import MOST_TILES, TapTable, TileSpan, frame_taps
 from fastrestore.models.spec import ModelSpec
 from fastrestore.runtime.engine_key import Profile
 from fastrestore.runtime.memory import ALIGNMENT_BYTES
 from fastrestore.runtime.on_device.picture import Form
-from fastrestore.runtime.restorer import network_tiles
-from fastrestore.runtime.tiling import TilePlan
-
-_SIDE_STEPS_PX = (16, 32, 64, 128)
-"""Tiles with sides in multiples of these begin at aligned addresses: the last one does whatever the other side is."""
+from fastrestore.runtime.restorer import ENGINE_SIDE_PX, network_tiles
+from fastrestore.runtime.tiling import SMALLEST_TILE_PX, TilePlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +26,8 @@ class Cut:
     tile: Size
     """What the network is given, padding included."""
     batch: int
-    """Tiles of one run; divides their number, so that every run has the same shape."""
+    """Tiles of one run; divides their number, so that every run has the same shape. More than one follow each other in
+    memory; where a run of several would begin at an address that libraries refuse, there is one, and gaps between."""
     half: tuple[bool, bool]
     """Whether its input and its output are float16."""
 
@@ -50,37 +47,43 @@ class Cut:
         return self.batch, 3, self.tile.height, self.tile.width
 
     @property
+    def strides(self) -> tuple[int, int]:
+        """Bytes from a tile to the next, as the network takes them and as it makes them."""
+        sizes = _bytes(self.tile, self.half[0]), _bytes(self.made, self.half[1])
+        return sizes if self.batch > 1 else (_aligned(sizes[0]), _aligned(sizes[1]))
+
+    @property
+    def stride(self) -> int:
+        """Elements from a tile to the next, as the network makes them."""
+        return self.strides[1] // (2 if self.half[1] else 4)
+
+    @property
     def input_bytes(self) -> int:
         """All tiles as the network takes them."""
-        return len(self.plan) * _bytes(self.tile, self.half[0])
+        return len(self.plan) * self.strides[0]
 
     @property
     def output_bytes(self) -> int:
         """All tiles as the network makes them."""
-        return len(self.plan) * _bytes(self.made, self.half[1])
+        return len(self.plan) * self.strides[1]
 
     @property
     def runs(self) -> list[tuple[int, int]]:
-        """Where the input and the output of every run begin, in bytes."""
-        count = len(self.plan) // self.batch
-        into, out = self.batch * _bytes(self.tile, self.half[0]), self.batch * _bytes(self.made, self.half[1])
-        return [(index * into, index * out) for index in range(count)]
-
-    @property
-    def aligned(self) -> bool:
-        """Whether every run begins at an address that libraries take."""
-        return not any(offset % ALIGNMENT_BYTES for run in self.runs for offset in run)
+        """Where the input and the output of every run begin, in bytes: at addresses that libraries take."""
+        into, out = (self.batch * stride for stride in self.strides)
+        return [(index * into, index * out) for index in range(len(self.plan) // self.batch)]
 
     @property
     def gathers(self) -> list[tuple[int, list[tuple[int, int]]]]:
         """Where the tiles of every gathering launch begin, in bytes, and their origins in the picture."""
-        origins, size = self.origins, _bytes(self.tile, self.half[0])
-        return [(first * size, origins[first : first + MOST_TILES]) for first in range(0, len(origins), MOST_TILES)]
+        origins, stride = self.origins, self.strides[0]
+        most = MOST_TILES if stride == _bytes(self.tile, self.half[0]) else 1
+        return [(first * stride, origins[first : first + most]) for first in range(0, len(origins), most)]
 
     def table(self, target: Form) -> TapTable:
         """Return the weights from what the network makes to a picture."""
         columns, rows = _spans(self.plan, self.spec.scale)
-        return frame_taps(columns, rows, self.made, target.size, target.format, target.colour)
+        return frame_taps(columns, rows, self.made, target.size, target.format, target.colour, stride=self.stride)
 
 
 def cut(
@@ -92,9 +95,7 @@ def cut(
     side: int | None = None,
     batch: int | None = None,
 ) -> Cut:
-    """Return how pictures of a size go through an engine.
-
-    Tiles are those of `network_tiles`, a little larger or smaller where runs would not begin at aligned addresses.
+    """Return how pictures of a size go through an engine: in the tiles of `network_tiles`.
 
     Args:
         spec: Its model.
@@ -106,27 +107,7 @@ def cut(
 
     Raises:
         UsageError: If the side is too small for the network.
-        EngineIncompatibleError: If the engine takes no tile that would do.
     """
-    limit = 1 if span is None else span.most.batch
-    limit = limit if batch is None else min(limit, batch)
-    made = _cut(spec, size, span, half, side, limit)
-    if made.aligned:
-        return made
-    longest = max(made.plan.tile.width, made.plan.tile.height)
-    for step in _SIDE_STEPS_PX:
-        for near in (-(-longest // step) * step, longest // step * step):
-            with suppress(UsageError):  # too small to hold the network's reach
-                if (other := _cut(spec, size, span, half, near, limit)).aligned:
-                    return other
-    raise EngineIncompatibleError(
-        f"tiles of {made.tile}", f"sides in multiples of {_SIDE_STEPS_PX[0]}", "use another `--tile`"
-    )
-
-
-def _cut(
-    spec: ModelSpec, size: Size, span: Profile | None, half: tuple[bool, bool], side: int | None, most_batch: int
-) -> Cut:
     plan = network_tiles(spec, size, side, largest=None if span is None else Size(span.most.width, span.most.height))
     least = Size(1, 1) if span is None else Size(span.least.width, span.least.height)
     multiple = spec.multiple_px
@@ -134,9 +115,13 @@ def _cut(
         -(-max(length, shortest) // multiple) * multiple
         for length, shortest in ((plan.tile.width, least.width), (plan.tile.height, least.height))
     )
-    count = len(plan)
-    batch = max(divisor for divisor in range(1, min(most_batch, count) + 1) if count % divisor == 0)
-    return Cut(spec, plan, Size(width, height), batch, half)
+    most = 1 if span is None else span.most.batch
+    made = Cut(spec, plan, Size(width, height), 1, half)
+    sizes = _bytes(made.tile, half[0]), _bytes(made.made, half[1])
+    for count in range(min(most, len(plan), most if batch is None else batch), 1, -1):
+        if len(plan) % count == 0 and all(_aligned(count * length) == count * length for length in sizes):
+            return replace(made, batch=count)
+    return made
 
 
 def smaller(current: Cut, span: Profile | None, size: Size) -> Cut | None:
@@ -144,13 +129,19 @@ def smaller(current: Cut, span: Profile | None, size: Size) -> Cut | None:
     if current.batch > 1:
         side = max(current.plan.tile.width, current.plan.tile.height)
         return cut(current.spec, size, span, current.half, side=side, batch=current.batch // 2)
-    side = max(current.plan.tile.width, current.plan.tile.height) // 2
-    if span is not None and side < max(span.least.width, span.least.height):
-        return None  # it would be padded to that
+    longest = max(current.plan.tile.width, current.plan.tile.height)
+    side = max(longest // 2 // ENGINE_SIDE_PX * ENGINE_SIDE_PX, SMALLEST_TILE_PX)
+    least = 0 if span is None else max(span.least.width, span.least.height)
+    if side >= longest or side < least:  # smaller ones would be padded to that
+        return None
     try:
         return cut(current.spec, size, span, current.half, side=side, batch=1)
     except UsageError:  # too small to hold the network's reach
         return None
+
+
+def _aligned(length: int) -> int:
+    return -(-length // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
 
 
 def _bytes(tile: Size, half: bool) -> int:

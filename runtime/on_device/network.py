@@ -110,7 +110,8 @@ class DeviceNetwork(Owner):
                 self._lanes.launch(stream, launch)
         self._infer(used, slot)
         with target.writing(stream) as address:
-            store = TileStore(used.tiles[1].address, self._cut.made, len(self._cut.plan), self._cut.half[1])
+            tiled = self._cut
+            store = TileStore(used.tiles[1].address, tiled.made, len(tiled.plan), tiled.half[1], tiled.stride)
             planes = self.target.on_device(address)
             launch = tiles_to_planes(store, self._table.axes, planes, broken=self._flag, neutral=neutral)
             self._lanes.launch(stream, launch)

@@ -31,10 +31,10 @@ _FRAMES_BESIDE_WORKERS = 4
 """Output frames on their way beside those that threads find the motion of."""
 _FEWEST_FRAMES = 2
 _FEWEST_RESTORED = 3
-"""Restored pictures that a pipeline needs at once: two to warp, and one being made."""
+"""Restored pictures that a pipeline needs at once: two to warp, and one being made. With fewer it would stand still."""
 _MOTIONS = 4
 _HOST_SHARE = 8
-"""One in so many bytes of the machine's memory at most is page-locked for finished frames."""
+"""One in so many bytes of the machine's memory at most is page-locked for finished frames, and as much for motions."""
 _SPARE_SHARE = 8
 """One in so many bytes that are free on the card is left for what libraries take as they go."""
 
@@ -53,6 +53,15 @@ class Task:
     def warped(self) -> Form:
         """Of the pictures that others are made between."""
         return self.source if self.order is Plan.INTERPOLATE_FIRST else self.output
+
+    @property
+    def fewest_restored(self) -> int:
+        """Restored pictures that the pipeline needs at once.
+
+        Where frames are restored after they were made between others, source frames of intervals ahead are restored
+        before them, and kept.
+        """
+        return _FEWEST_RESTORED + (INTERVALS_AHEAD if self.order is Plan.INTERPOLATE_FIRST else 0)
 
     @property
     def motion(self) -> MotionLayout:
@@ -120,7 +129,7 @@ def _opened(
     pool.reserve(MADE, task.warped.nbytes, frames + 1 if first else _FEWEST_FRAMES)
     pool.reserve(RESTORED, task.output.nbytes, _restored(networks, task, most))
     sources = stack.enter_context(Intake(lanes, task.source.nbytes, most))
-    motions = stack.enter_context(Intake(lanes, motion.upload_bytes, frames + 1))
+    motions = stack.enter_context(Intake(lanes, motion.upload_bytes, _fitting(motion.upload_bytes, frames + 1)))
     synthesis = stack.enter_context(DeviceSynthesis(lanes, pool, motions, task.warped, motion))
     outbox = stack.enter_context(Outbox(lanes, task.output, frames, flag))
     looks = None
@@ -152,8 +161,12 @@ def _forms(engines: Sequence[AddressEngine], task: Task) -> list[Form]:
 
 def _frames(task: Task) -> int:
     """Return how many output frames may be on their way."""
-    fitting = memory_bytes() // _HOST_SHARE // task.output.nbytes
-    return max(_FEWEST_FRAMES, min(most_workers() + _FRAMES_BESIDE_WORKERS, fitting))
+    return _fitting(task.output.nbytes, most_workers() + _FRAMES_BESIDE_WORKERS)
+
+
+def _fitting(size_bytes: int, wanted: int) -> int:
+    """Return how many pinned slots of a size to take: no more than the machine can spare, and at least two."""
+    return max(_FEWEST_FRAMES, min(wanted, memory_bytes() // _HOST_SHARE // size_bytes))
 
 
 def _restored(networks: Sequence[DeviceNetwork], task: Task, most: int) -> int:
@@ -161,7 +174,7 @@ def _restored(networks: Sequence[DeviceNetwork], task: Task, most: int) -> int:
     device = networks[0].device
     free = device.memory().free_bytes
     left = free - free // _SPARE_SHARE - max(network.working_bytes for network in networks)
-    return max(_FEWEST_RESTORED, min(most, left // task.output.nbytes))
+    return max(task.fewest_restored, min(most, left // task.output.nbytes))
 
 
 def _clear(lanes: Lanes, flag: DeviceBuffer) -> None:

@@ -10,13 +10,14 @@ from types import MappingProxyType
 
 from fastrestore import __version__, installation
 from fastrestore.config import cpu_count
-from fastrestore.errors import FastRestoreError
+from fastrestore.errors import DeviceError, FastRestoreError
 from fastrestore.models import store
 from fastrestore.models.catalog import broken, catalog
 from fastrestore.models.shipped import shipped
 from fastrestore.runtime.backends.tensorrt_library import FLAVOURS
 from fastrestore.runtime.cache.engines import EngineCache
 from fastrestore.runtime.devices.driver import DriverFacts, driver
+from fastrestore.runtime.devices.library import choose
 from fastrestore.runtime.engine import BACKENDS, BuiltAhead, load_backend
 from fastrestore.runtime.media.encoders import ENCODERS, require_installed
 from fastrestore.runtime.proofs import ProofStore
@@ -133,7 +134,12 @@ def _card() -> Finding:
     if isinstance(facts, str):
         return Finding("gpu", True, f"{facts}; everything runs on the CPU")
     cards = ", ".join(f"{card.name} ({card.capability}, {card.memory_bytes / 2**30:.0f} GiB)" for card in facts.cards)
-    return Finding("gpu", True, f"{cards}; NVIDIA driver {facts.release or 'of unknown version'}, CUDA {facts.cuda}")
+    detail = f"{cards}; NVIDIA driver {facts.release or 'of unknown version'}, CUDA {facts.cuda}"
+    try:
+        library = choose()
+    except DeviceError as error:
+        return Finding("gpu", True, f"{detail}; {error.message}", error.hint)
+    return Finding("gpu", True, f"{detail}, through {library.package} {library.installed()}")
 
 
 def _driver() -> list[Finding]:

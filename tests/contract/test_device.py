@@ -8,33 +8,53 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.fake_cuda import compiler, make_driver
+from tests.fake_cuda import compiler, make_driver, wanted_of_driver
+from tests.unit.kernels.host import host_kernels
 
 from fastrestore.errors import DeviceError, OutOfDeviceMemoryError
+from fastrestore.kernels.fatbin import load_fatbin
+from fastrestore.kernels.launches import Launch, clear
 from fastrestore.runtime.devices import cuda_bindings
 from fastrestore.runtime.devices.counting import CountingDevice
+from fastrestore.runtime.devices.library import LIBRARIES
+from fastrestore.runtime.devices.pycuda_device import PycudaDevice
 from fastrestore.runtime.devices.scratch import Scratch
 from fastrestore.runtime.devices.staging import StagedTensor
-from fastrestore.runtime.memory import ALIGNMENT_BYTES, Device, open_device, usable_cards
+from fastrestore.runtime.memory import ALIGNMENT_BYTES, Device, Module, Stream, open_device, usable_cards
 
-DEVICES: dict[str, Callable[[], Device]] = {"counting": CountingDevice, "cuda": open_device}
+DEVICES: dict[str, Callable[[], Device]] = {
+    "counting": CountingDevice,
+    "cuda-bindings": partial(open_device, library="cuda-bindings"),
+    "pycuda": partial(open_device, library="pycuda"),
+}
 
 
-@pytest.fixture(params=["counting", pytest.param("cuda", marks=pytest.mark.needs_cuda)])
+@pytest.fixture(params=["counting", *(pytest.param(name, marks=pytest.mark.needs_cuda) for name in LIBRARIES)])
 def device(request: pytest.FixtureRequest) -> Iterator[Device]:
-    if request.param == "cuda" and isinstance(reason := usable_cards(), str):
-        pytest.fail(f"a card was asked for: {reason}")
+    if request.param != "counting":
+        if isinstance(reason := usable_cards(), str):
+            pytest.fail(f"a card was asked for: {reason}")
+        require_installed(request.param)
     made = DEVICES[request.param]()
     with made:
         yield made
     if isinstance(made, CountingDevice):
         assert made.leaks == []
-    elif (live := getattr(ctypes.CDLL("libcuda.so.1"), "tests_live", None)) is not None:
-        assert live() == 0, "the driver made for the tests counts what it has made"
+    elif (driver := ctypes.CDLL("libcuda.so.1")) and hasattr(driver, "tests_live"):
+        assert driver.tests_live() == 0, "the driver made for the tests counts what it has made"
+        assert driver.tests_depth() == 0, "and how many contexts this thread has pushed"
+
+
+def require_installed(library: str) -> None:
+    if LIBRARIES[library].installed() is None:
+        pytest.skip(f"package {library} is not installed")
 
 
 def test_says_what_it_is(device: Device) -> None:
@@ -156,12 +176,113 @@ def test_closing_twice_is_fine_and_use_after_close_is_not(device: Device) -> Non
             use()
 
 
+def test_any_thread_may_close(device: Device) -> None:
+    made = device.buffer(64), device.pinned(64), device.stream(), device.event(), device.module(load_fatbin())
+
+    def work() -> None:
+        for owned in (*made, device):
+            owned.close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    with pytest.raises(DeviceError, match="after it was closed"):
+        device.memory()
+
+
+def test_handles_are_those_of_other_libraries(device: Device) -> None:
+    with device.stream() as first, device.stream() as second, device.event() as event:
+        assert 0 not in (first.handle, second.handle) and first.handle != second.handle
+        if isinstance(device, PycudaDevice):
+            with pytest.raises(DeviceError, match="does not tell an event's handle"):
+                _ = event.handle
+        else:
+            assert event.handle
+
+
 def test_a_closed_device_makes_nothing(device: Device) -> None:
     device.close()
     device.close()
     for make in (lambda: device.buffer(1), lambda: device.pinned(1), device.stream, device.event, device.memory):
         with pytest.raises(DeviceError, match="after it was closed"):
             make()
+
+
+def cleared(device: Device, enqueue: Callable[[Stream, Module, Launch], None], tmp: pytest.TempPathFactory) -> bytes:
+    """Return what 64 bytes of 7 are after something was done with a kernel that sets the first 48 to 0."""
+    if isinstance(device, CountingDevice):
+        device.execute = host_kernels(tmp).run
+    with (
+        device.module(load_fatbin()) as module,
+        device.pinned(64) as pinned,
+        device.buffer(64) as there,
+        device.stream() as stream,
+    ):
+        memory = pinned.array((64,), np.uint8)
+        memory[:] = 7
+        stream.upload(memory, there)
+        enqueue(stream, module, clear(there.address, 48))
+        stream.download(there, memory)
+        stream.synchronize()
+        return memory.tobytes()
+
+
+def test_kernels_run_in_the_order_of_their_stream(device: Device, tmp_path_factory: pytest.TempPathFactory) -> None:
+    def launched(stream: Stream, module: Module, launch: Launch) -> None:
+        stream.launch(module, launch)
+        if not isinstance(device, CountingDevice):  # which knows no kernel's name before it is run
+            with pytest.raises(DeviceError):
+                stream.launch(module, replace(launch, kernel="fr_nothing"))
+
+    assert cleared(device, launched, tmp_path_factory) == bytes(48) + b"\7" * 16
+
+
+def test_a_graph_does_its_work_when_it_is_launched(device: Device, tmp_path_factory: pytest.TempPathFactory) -> None:
+    require_graphs(device)
+
+    def recorded(stream: Stream, module: Module, launch: Launch) -> None:
+        with stream.capture(lambda: stream.launch(module, launch)):
+            pass
+
+    def replayed(stream: Stream, module: Module, launch: Launch) -> None:
+        with stream.capture(lambda: stream.launch(module, launch)) as graph:
+            graph.launch(stream)
+            stream.synchronize()
+
+    assert cleared(device, recorded, tmp_path_factory) == b"\7" * 64
+    assert cleared(device, replayed, tmp_path_factory) == bytes(48) + b"\7" * 16
+
+
+def test_what_fails_while_it_is_recorded_leaves_the_stream_as_it_was(
+    device: Device, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    require_graphs(device)
+
+    def failing(stream: Stream, module: Module, launch: Launch) -> None:
+        def work() -> None:
+            stream.launch(module, launch)
+            raise KeyError
+
+        with pytest.raises(KeyError):
+            stream.capture(work)
+        stream.launch(module, launch)
+
+    assert cleared(device, failing, tmp_path_factory) == bytes(48) + b"\7" * 16
+
+
+def require_graphs(device: Device) -> None:
+    if isinstance(device, PycudaDevice):
+        require_installed(cuda_bindings.PACKAGE)
+
+
+def test_pycuda_alone_has_no_graphs(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda_bindings, "installed", lambda: None)
+    with device.stream() as stream:
+        if isinstance(device, PycudaDevice):
+            with pytest.raises(DeviceError, match="pycuda has no graphs, and cuda-bindings, which has, is not"):
+                stream.capture(lambda: None)
+        else:
+            stream.capture(lambda: None).close()
 
 
 def test_what_is_forgotten_is_told(device: Device) -> None:
@@ -234,27 +355,30 @@ def test_scratch_comes_back_after_an_error(device: Device) -> None:
 
 
 @pytest.mark.skipif(compiler() is None, reason="no C compiler")
-@pytest.mark.skipif(cuda_bindings.installed() is None, reason="package cuda-bindings is not installed")
-def test_cuda_bindings_keep_it_on_a_driver_made_for_the_tests(tmp_path: Path) -> None:
-    """All of the above through cuda-bindings in a process of its own, for a loaded driver stays loaded."""
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_library_keeps_it_on_a_driver_made_for_the_tests(library: str, tmp_path: Path) -> None:
+    """All of the above through a library in a process of its own, for a loaded driver stays loaded."""
+    require_installed(library)
     if not isinstance(usable_cards(), str):
         pytest.skip("there is a real card here: see the tests that need one")
-    make_driver(tmp_path)
+    make_driver(tmp_path, unsupported=wanted_by_pycuda() if library == "pycuda" else ())
     environment = {**os.environ, "LD_LIBRARY_PATH": str(tmp_path), "FASTRESTORE_REQUIRE_CUDA": "1"}
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:xdist",
-        "-k",
-        "cuda and not made",
-    ]
-    run = subprocess.run(
-        [*command, __file__], env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
+
+    def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+    if library == "pycuda" and (loaded := python("-c", "import pycuda.driver")).returncode:
+        pytest.skip(f"pycuda cannot be loaded here: {loaded.stderr.strip().splitlines()[-1]}")
+    chosen = f"{library} and not made"
+    run = python("-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "-p", "no:xdist", "-k", chosen, __file__)
     assert run.returncode == 0, run.stdout + run.stderr
     assert " passed" in run.stdout and "skipped" not in run.stdout
+    assert "PyCUDA WARNING" not in run.stdout + run.stderr, "it writes what fails when something is given back"
+
+
+def wanted_by_pycuda() -> list[str]:
+    found = find_spec("pycuda")
+    assert found is not None and found.submodule_search_locations
+    (extension,) = Path(found.submodule_search_locations[0]).glob("_driver*.so")
+    return wanted_of_driver(extension)

@@ -28,6 +28,7 @@ from fastrestore.runtime.engine import Engine
 from fastrestore.runtime.engine_key import Profile, Shape
 from fastrestore.runtime.gate import reference
 from fastrestore.runtime.memory import Stream
+from fastrestore.runtime.on_device import opening
 from fastrestore.runtime.on_device.steps import DeviceSteps
 from fastrestore.runtime.pipeline import FramePipeline, Stages
 from fastrestore.runtime.restorer import Output
@@ -142,13 +143,15 @@ def test_a_chain_of_networks(bench: DeviceBench, on_host: Engine) -> None:
             assert np.abs(plane.astype(int) - like).max() <= 1
 
 
-def test_tiles_in_batches_are_the_whole_picture(bench: DeviceBench, on_host: Engine) -> None:
-    source = film(2, Size(100, 70))
-    output = Output(Size(200, 140), FORMATS["yuv420p"], COLOUR)
+@pytest.mark.parametrize(("tile", "batch"), [(None, 2), (45, 1)], ids=["batches", "gaps"])
+def test_tiles_are_the_whole_picture(bench: DeviceBench, on_host: Engine, tile: int | None, batch: int) -> None:
+    """Runs of several tiles; and tiles of a size at which there must be gaps between them."""
+    size = Size(108, 80)
+    source, output = film(2, size), Output(size.times(2), FORMATS["yuv420p"], COLOUR)
     wanted = list(FramePipeline(host_stages([on_host], output), source, None))
-    with device_stages([bench.engine()], source[0].picture, output) as (stages, steps):
+    with device_stages([bench.engine()], source[0].picture, output, tile=tile) as (stages, steps):
         cut = steps.restorer._networks[0].cut
-        assert len(cut.plan) > 1 and cut.batch == 2 and cut.aligned
+        assert len(cut.plan) > 1 and cut.batch == batch
         found = list(FramePipeline(stages, source, None))
     for one, other in zip(found, wanted, strict=True):
         for plane, like in zip(one.picture.planes, other.picture.planes, strict=True):
@@ -336,13 +339,12 @@ def cramp(monkeypatch: pytest.MonkeyPatch, most_px: int) -> None:
     monkeypatch.setattr(OwnedSlot, "enqueue", enqueue)
 
 
-@pytest.mark.parametrize(("largest_px", "most_px", "times"), [(64, 64 * 64, 1), (128, 40 * 40, 2)])
+@pytest.mark.parametrize(("most_px", "times"), [(64 * 64, 1), (40 * 40, 2)])
 def test_out_of_memory_it_goes_on_with_less_and_says_so(
-    bench: DeviceBench, on_host: Engine, monkeypatch: pytest.MonkeyPatch, largest_px: int, most_px: int, times: int
+    bench: DeviceBench, on_host: Engine, monkeypatch: pytest.MonkeyPatch, most_px: int, times: int
 ) -> None:
     """Half the tiles of a run first, then tiles half as long; every frame is there."""
     cramp(monkeypatch, most_px)
-    bench.span = Profile("tile", Shape(1, 16, 16), Shape(1, 32, 32), Shape(2, largest_px, largest_px))
     source, output = film(5, Size(100, 70)), Output(Size(200, 140), FORMATS["yuv420p"], COLOUR)
     wanted = list(FramePipeline(host_stages([on_host], output), source, FPS))
     with device_stages([bench.engine()], source[0].picture, output) as (stages, steps):
@@ -365,6 +367,21 @@ def test_where_even_the_smallest_tiles_are_too_large_it_ends(
         with pytest.raises(OutOfDeviceMemoryError):
             list(FramePipeline(stages, source, FPS))
         assert held(steps) == 0
+
+
+@pytest.mark.parametrize("fps", [None, Fraction(30), Fraction(10)], ids=["source", "30", "10"])
+@pytest.mark.parametrize("plan", list(Plan))
+def test_the_fewest_pictures_are_enough(
+    bench: DeviceBench, monkeypatch: pytest.MonkeyPatch, plan: Plan, fps: Fraction | None
+) -> None:
+    """With room for no more restored pictures than it needs, the pipeline makes the same frames, and does not stop."""
+    source, engine, results = film(16), bench.engine(), []
+    for fewest in (False, True):
+        if fewest:
+            monkeypatch.setattr(opening, "_restored", lambda _, task, most: task.fewest_restored)
+        with device_stages([engine], source[0].picture, OUTPUT, plan) as (stages, _):
+            results.append(list(FramePipeline(stages, source, fps)))
+    assert same_bytes(*results)
 
 
 def test_a_small_card_has_fewer_slots_and_a_smaller_one_none(tmp_path: Path, kernels: HostKernels) -> None:

@@ -17,6 +17,7 @@ from fastrestore.doctor import Finding
 from fastrestore.errors import EncodeError, ModelError
 from fastrestore.models import store
 from fastrestore.runtime.cache.engines import EngineCache
+from fastrestore.runtime.devices import card as devices_card
 from fastrestore.runtime.devices.driver import Card, DriverFacts
 from fastrestore.runtime.engine import BACKENDS
 from fastrestore.runtime.media.encoders import Encoder
@@ -50,6 +51,7 @@ def packages(monkeypatch: pytest.MonkeyPatch, needs: Mapping[str, list[str]] | N
         return list((needs or {}).get(package, ()))
 
     monkeypatch.setattr(installation, "version", version)
+    monkeypatch.setattr(devices_card, "version", version)
     monkeypatch.setattr(installation, "requires", requires)
 
 
@@ -105,12 +107,26 @@ def test_without_a_card_no_package_for_one_is_advised(monkeypatch: pytest.Monkey
     assert findings["backend onnxruntime"].advice == "`pip install 'fastrestore[cpu]'`"
 
 
+RTX_4090 = "NVIDIA GeForce RTX 4090 (8.9, 24 GiB); NVIDIA driver 580.65, CUDA 13.0"
+
+
+def test_through_which_library_a_card_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FASTRESTORE_CUDA_LIBRARY", raising=False)
+    card(monkeypatch)
+    refuse(monkeypatch)
+    packages(monkeypatch, onnxruntime="1.32.0", pycuda="2026.1")
+    assert subjects(doctor.examine())["gpu"].detail == f"{RTX_4090}, through pycuda 2026.1"
+    packages(monkeypatch, onnxruntime="1.32.0", pycuda="2026.1", cuda_bindings="13.5")
+    assert subjects(doctor.examine())["gpu"] == Finding("gpu", True, f"{RTX_4090}, through cuda-bindings 13.5")
+
+
 def test_with_a_card_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     card(monkeypatch)
     refuse(monkeypatch)
     packages(monkeypatch, onnxruntime="1.32.0")
     findings = subjects(doctor.examine())
-    assert findings["gpu"].detail == "NVIDIA GeForce RTX 4090 (8.9, 24 GiB); NVIDIA driver 580.65, CUDA 13.0"
+    assert findings["gpu"].detail == f"{RTX_4090}; neither package cuda-bindings nor pycuda is installed"
+    assert findings["gpu"].advice == "`pip install 'cuda-bindings>=12.8'`"
     assert findings["backend tensorrt"].advice == "`pip install 'tensorrt>=10.13' 'cuda-bindings>=12.8'`"
     assert findings["backend tensorrt-rtx"].advice == "`pip install 'tensorrt-rtx>=1.1' 'cuda-bindings>=12.8'`"
     cuda = findings["backend onnxruntime-cuda"].advice

@@ -66,8 +66,8 @@ def test_the_whole_picture_where_it_fits() -> None:
     ("size", "tiles", "tile"),
     [
         (Size(1920, 1080), 2, Size(1088, 1080)),  # both of full height: 13 % is read twice, in four tiles it were 83 %
-        (Size(3840, 2160), 28, Size(563, 563)),  # 7 %, in twelve tiles 37 %
-        (Size(1100, 1100), 4, Size(564, 564)),
+        (Size(3840, 2160), 28, Size(576, 576)),  # 12 %, in twelve tiles 37 %
+        (Size(1100, 1100), 4, Size(576, 576)),
     ],
 )
 def test_tiles_read_little_twice(size: Size, tiles: int, tile: Size) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tests.fake_cuda import CAPABILITY, NAME, compiler, make_driver
 
 from fastrestore.errors import DeviceError
 from fastrestore.runtime import memory
-from fastrestore.runtime.devices import cuda_bindings
+from fastrestore.runtime.devices import card
 from fastrestore.runtime.devices import driver as looking
 from fastrestore.runtime.devices.driver import Card, DriverFacts, probe
 
@@ -70,9 +71,9 @@ class TestCards:
     def test_without_the_package(self, monkeypatch: pytest.MonkeyPatch) -> None:
         facts = DriverFacts("13.0", "", (Card(0, NAME, CAPABILITY, 1),))
         monkeypatch.setattr(memory, "driver", lambda: facts)
-        monkeypatch.setattr(cuda_bindings, "installed", lambda: None)
-        assert memory.usable_cards() == "package cuda-bindings is not installed"
-        with pytest.raises(DeviceError, match="cuda-bindings is not installed") as raised:
+        monkeypatch.setattr(card, "version", missing)
+        assert memory.usable_cards() == "neither package cuda-bindings nor pycuda is installed"
+        with pytest.raises(DeviceError, match="neither package cuda-bindings nor pycuda is installed") as raised:
             memory.open_device()
         assert "pip install" in raised.value.hint
 
@@ -82,11 +83,15 @@ class TestCards:
             memory.open_device(3)
 
 
+def missing(package: str) -> str:
+    raise PackageNotFoundError(package)
+
+
 def test_choosing_a_backend_loads_no_gpu_library() -> None:
     """Without a card, `auto` looks at the driver and at nothing else."""
     script = (
         "import sys; from fastrestore.runtime.engine import choose_backend; choose_backend('auto');"
-        "print([name for name in ('tensorrt', 'tensorrt_rtx', 'cuda', 'torch') if name in sys.modules])"
+        "print([name for name in ('tensorrt', 'tensorrt_rtx', 'cuda', 'pycuda', 'torch') if name in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert run.stdout.strip() == "[]"
