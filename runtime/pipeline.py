@@ -148,9 +148,8 @@ class FramePipeline:
         most = frames_ahead(self._workers, self._steps.frames_ahead)
         with ExitStack() as stack:
             work = _Work(self, self._stages, iter(self._timeline), stack, self._workers)
-            stack.callback(
-                work.close
-            )  # before the threads are waited for: they may be waiting for what this gives back
+            # Before the threads are waited for: they may be waiting for what this gives back.
+            stack.callback(work.close)
             pending: deque[_Task] = deque()
             stack.callback(_forsake, pending)
             while True:
@@ -190,7 +189,6 @@ class _Work:
         self._current: _Prepared | None = None
         self._instants: Iterator[Instant] = iter(())
         self._mark: Mark | None = None
-        self._submitted = 0
         self._ended = False
 
     def next_frame(self) -> _Task | None:

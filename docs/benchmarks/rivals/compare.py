@@ -59,16 +59,12 @@ def loop(chosen: argparse.Namespace, folder: Path, library: str) -> dict[str, An
     return run([*command, "--threads", str(chosen.threads)])
 
 
-def ceilings(chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Run the network and the encoder alone."""
+def ceilings(chosen: argparse.Namespace, folder: Path, ours: str) -> dict[str, Any]:
+    """Run the network, in every library that had a part and in ours, and the encoder, each alone on every core."""
     base = [sys.executable, str(HERE / "ceiling.py")]
-    threads = ["--threads", str(chosen.threads)]
-    net = ["network", "--model", str(chosen.model), "--size", chosen.size, *threads]
-    found = {
-        f"network {library}": run([*base, *net, "--library", library])
-        for library in chosen.libraries
-        if library != "opencv"
-    }
+    net = ["network", "--model", str(chosen.model), "--size", chosen.size, "--threads", str(chosen.threads)]
+    libraries = dict.fromkeys([*(name for name in chosen.libraries if name != "opencv"), ours])
+    found = {f"network {library}": run([*base, *net, "--library", library]) for library in libraries}
     return found | {"encoder": run([*base, "encoder", "--film", str(folder / "ours.mkv"), "--preset", chosen.preset])}
 
 
@@ -116,7 +112,9 @@ def main() -> None:
             load = os.getloadavg()[0]
             found = {"fastrestore": fastrestore(chosen, folder)}
             found |= {library: loop(chosen, folder, library) for library in chosen.libraries}
-            rounds.append({"load_before": load, **found, "alone": ceilings(chosen, folder)})
+            ours = str(found["fastrestore"]["backend"]).split()[0]
+            alone = ceilings(chosen, folder, ours)
+            rounds.append({"load_before": load, **found, "alone": alone})
             print(f"round {number + 1}: {ratios(rounds[-1])}", file=sys.stderr, flush=True)
         kinds = [ratios(one) for one in rounds]
         middle = {key: statistics.median(kind[key] for kind in kinds) for key in kinds[0]}
@@ -137,6 +135,10 @@ def ratios(one: dict[str, Any]) -> dict[str, float]:
         if name not in ("fastrestore", "alone", "load_before"):
             found[f"times {name}, wall"] = facts["wall_s"] / facts["frames"] / (ours["wall_s"] / ours["frames"])
             found[f"times {name}, cpu"] = facts["cpu_s"] / facts["frames"] / (ours["process_cpu_s"] / ours["frames"])
+    ours_alone = one["alone"].get(f"network {str(ours['backend']).split()[0]}")
+    if ours_alone is not None:
+        least = max(ours["restored_frames"] / ours_alone["fps"], ours["frames"] / one["alone"]["encoder"]["fps"])
+        found["share of the ceiling, start included"] = least / ours["wall_s"]
     return found
 
 

@@ -21,6 +21,8 @@ _STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _IGNORED_SIGNALS = 4
 _signals = itertools.count(1)
 
+_NO_MEMORY = ("new thread", "without exception set")
+
 
 class _Stopped(BaseException):
     """A signal asked to stop. No library knows it, so that none swallows or translates it on the way out."""
@@ -45,7 +47,7 @@ def main() -> None:
     except OSError as error:  # all but standard output is seen to where it is used
         where = error.filename or "standard output"
         _fail(JobError(f"cannot use {where}: {error.strerror}", "check its name, folder and free space"))
-    except (MemoryError, RuntimeError) as error:
+    except (MemoryError, RuntimeError, SystemError) as error:
         _fail(_no_memory(error))
     except _Stopped:
         _fail(JobCancelledError("stopped", "run the same command again: it goes on from what is finished"))
@@ -67,8 +69,9 @@ def _usage_error(error: typer.TyperException) -> UsageError:
     return UsageError(message[:1].lower() + message[1:], f"see `{command} --help`")
 
 
-def _no_memory(error: MemoryError | RuntimeError) -> JobError:
-    if isinstance(error, RuntimeError) and "new thread" not in str(error):  # Python has no other name for that
+def _no_memory(error: MemoryError | RuntimeError | SystemError) -> JobError:
+    # Python has no better names for a thread that cannot be made, and for an allocation that failed inside itself.
+    if not isinstance(error, MemoryError) and not any(text in str(error) for text in _NO_MEMORY):
         raise error
     return JobError("there is not enough memory", "use a smaller `--to`, or `--tile`")
 
