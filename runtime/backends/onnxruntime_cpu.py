@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastrestore.config import cpu_count
-from fastrestore.errors import EngineError
 from fastrestore.geometry import Size
 from fastrestore.models import store
 from fastrestore.models.spec import ModelSpec
+from fastrestore.runtime.backends.host_engine import HostEngine
 from fastrestore.runtime.backends.onnxruntime_session import require_tensors, session_options, translated
-from fastrestore.runtime.engine import check_tensors
 
 
 class OnnxRuntimeCpu:
@@ -54,29 +53,15 @@ class OnnxRuntimeCpu:
         return OnnxRuntimeEngine(spec, session)
 
 
-class OnnxRuntimeEngine:
+class OnnxRuntimeEngine(HostEngine):
     """An ONNX Runtime session behind the engine protocol."""
 
     def __init__(self, spec: ModelSpec, session: Any) -> None:
-        self._spec = spec
+        super().__init__(spec)
         self._session: Any = session
         require_tensors(spec, session)
 
-    @property
-    def spec(self) -> ModelSpec:
-        """See `Engine.spec`."""
-        return self._spec
-
-    @property
-    def largest(self) -> Size | None:
-        """See `Engine.largest`."""
-        return None
-
-    def run(self, inputs: Mapping[str, NDArray[np.float32]], out: Mapping[str, NDArray[np.float32]]) -> None:
-        """See `Engine.run`."""
-        if self._session is None:
-            raise EngineError(f"engine of `{self._spec.name}` is closed", "open it again")
-        check_tensors(self._spec, inputs, out)
+    def _run(self, inputs: Mapping[str, NDArray[np.float32]], out: Mapping[str, NDArray[np.float32]]) -> None:
         binding = self._session.io_binding()
         for name, array in inputs.items():
             binding.bind_input(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
@@ -85,12 +70,5 @@ class OnnxRuntimeEngine:
         with translated(self._spec):
             self._session.run_with_iobinding(binding)
 
-    def close(self) -> None:
-        """See `Engine.close`."""
+    def _release(self) -> None:
         self._session = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,9 @@ from fastrestore.geometry import Size
 from fastrestore.models import store
 from fastrestore.models.spec import ModelSpec
 from fastrestore.runtime import gate
+from fastrestore.runtime.backends.host_engine import HostEngine
 from fastrestore.runtime.backends.onnxruntime_session import require_tensors, session_options, translated
 from fastrestore.runtime.devices.driver import DriverFacts, driver
-from fastrestore.runtime.engine import check_tensors
 from fastrestore.runtime.memory import usable_cards
 
 PACKAGE = "onnxruntime-gpu"
@@ -173,7 +173,7 @@ class OnnxRuntimeCuda:
         }
 
 
-class OnnxRuntimeCudaEngine:
+class OnnxRuntimeCudaEngine(HostEngine):
     """An ONNX Runtime session on a card behind the engine protocol.
 
     Inputs and outputs are bound by address: the library copies from and to them, and allocates nothing. What the file
@@ -189,27 +189,14 @@ class OnnxRuntimeCudaEngine:
     """
 
     def __init__(self, spec: ModelSpec, session: Any, *, half: bool) -> None:
+        super().__init__(spec)
         require_tensors(spec, session)
-        self._spec, self._session = spec, session
+        self._session = session
         self._dtypes = {t.name: np.float16 if half and t.half else np.float32 for t in (*spec.inputs, *spec.outputs)}
         self._require_dtypes((*session.get_inputs(), *session.get_outputs()))
         self._staged: dict[str, NDArray[Any]] = {}
 
-    @property
-    def spec(self) -> ModelSpec:
-        """See `Engine.spec`."""
-        return self._spec
-
-    @property
-    def largest(self) -> Size | None:
-        """See `Engine.largest`."""
-        return None
-
-    def run(self, inputs: Mapping[str, NDArray[np.float32]], out: Mapping[str, NDArray[np.float32]]) -> None:
-        """See `Engine.run`."""
-        if self._session is None:
-            raise EngineError(f"engine of `{self._spec.name}` is closed", "open it again")
-        check_tensors(self._spec, inputs, out)
+    def _run(self, inputs: Mapping[str, NDArray[np.float32]], out: Mapping[str, NDArray[np.float32]]) -> None:
         binding = self._session.io_binding()
         for name, array in inputs.items():
             given = self._at_the_border(name, array)
@@ -226,16 +213,9 @@ class OnnxRuntimeCudaEngine:
             if array is not out[name]:
                 np.copyto(out[name], array)
 
-    def close(self) -> None:
-        """See `Engine.close`."""
+    def _release(self) -> None:
         self._session = None
         self._staged.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def _at_the_border(self, name: str, array: NDArray[np.float32]) -> NDArray[Any]:
         """Return what the library is given in an array's place: itself, or a buffer of the file's precision."""

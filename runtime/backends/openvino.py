@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ from fastrestore.geometry import Size
 from fastrestore.models import store
 from fastrestore.models.spec import ModelSpec, Task
 from fastrestore.runtime import gate
-from fastrestore.runtime.engine import check_tensors
+from fastrestore.runtime.backends.host_engine import HostEngine
 from fastrestore.runtime.engine_key import Shape
 
 PRECISION_VARIABLE = "FASTRESTORE_OPENVINO_PRECISION"
@@ -109,11 +109,11 @@ class OpenVino:
         return engine
 
 
-class OpenVinoEngine:
+class OpenVinoEngine(HostEngine):
     """A compiled model of OpenVINO behind the engine protocol."""
 
     def __init__(self, spec: ModelSpec, compiled: Any) -> None:
-        self._spec = spec
+        super().__init__(spec)
         names = tuple({name for port in ports for name in port.names} for ports in (compiled.inputs, compiled.outputs))
         wanted = {tensor.name for tensor in spec.inputs}, {tensor.name for tensor in spec.outputs}
         counts = len(compiled.inputs), len(compiled.outputs)
@@ -121,22 +121,8 @@ class OpenVinoEngine:
             raise EngineIncompatibleError(f"tensors {names}", f"{wanted}", "the catalogue and the file disagree")
         self._request: Any = compiled.create_infer_request()
 
-    @property
-    def spec(self) -> ModelSpec:
-        """See `Engine.spec`."""
-        return self._spec
-
-    @property
-    def largest(self) -> Size | None:
-        """See `Engine.largest`."""
-        return None
-
-    def run(self, inputs: Mapping[str, NDArray[np.float32]], out: Mapping[str, NDArray[np.float32]]) -> None:
-        """See `Engine.run`."""
+    def _run(self, inputs: Mapping[str, NDArray[np.float32]], out: Mapping[str, NDArray[np.float32]]) -> None:
         request, tensor = self._request, load_library().Tensor
-        if request is None:
-            raise EngineError(f"engine of `{self._spec.name}` is closed", "open it again")
-        check_tensors(self._spec, inputs, out)
         # OpenVINO takes no read-only memory. It does not hold on to these arrays, so this name must.
         given = {name: array if array.flags.writeable else array.copy() for name, array in inputs.items()}
         with _translated(f"`{self._spec.name}`"):
@@ -151,15 +137,8 @@ class OpenVinoEngine:
                     f"`{name}` of shape {shapes[name]}", f"{array.shape}", "the catalogue and the file disagree"
                 )
 
-    def close(self) -> None:
-        """See `Engine.close`."""
+    def _release(self) -> None:
         self._request = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
 
 def load_library() -> Any:
