@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.kernel_samples import COLOURS, SIZES, random_motion, random_picture
 from tests.unit.kernels.executors import DeviceExecutor, Executor, HostExecutor
 from tests.unit.kernels.host import SANITIZED, host_kernels
 from tests.unit.kernels.launched import LaunchedOps, Tiles, planar
 from tests.unit.kernels.tilings import put_together, random_tiles
 
-from fastrestore.frames import FORMATS, Colour, FloatImage, Matrix, Motion, Picture, PixelFormat, Siting
+from fastrestore.frames import FORMATS, Colour, FloatImage, Motion, Picture
 from fastrestore.geometry import Size
 from fastrestore.kernels.host_build import HostKernels
 from fastrestore.kernels.launches import MOST_TILES, NV12, P010, P012, P016, Layout
@@ -27,12 +28,6 @@ from fastrestore.runtime.memory import Device, open_device
 from fastrestore.runtime.tiling import plan_tiles
 
 REFERENCE = ReferenceOps()
-SIZES = [Size(1, 1), Size(2, 3), Size(17, 9), Size(64, 48)]
-COLOURS = [
-    Colour(),
-    Colour(matrix=Matrix.SMPTE170M, full_range=True, siting=Siting.CENTER),
-    Colour(matrix=Matrix.BT2020_NCL, siting=Siting.TOP_LEFT),
-]
 CARD_LAYOUTS = {"nv12": NV12, "p010": P010, "p012": P012, "p016": P016}
 LAYOUTS = {name: planar(f) for name, f in FORMATS.items()} | CARD_LAYOUTS
 FP32_ROUNDING = 1e-6
@@ -68,23 +63,6 @@ def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
 @pytest.fixture
 def ops(executor: Executor) -> LaunchedOps:
     return LaunchedOps(executor)
-
-
-def random_picture(size: Size, pixel_format: PixelFormat, colour: Colour = COLOURS[0], seed: int = 0) -> Picture:
-    rng = np.random.default_rng(seed)
-    planes = []
-    for index in range(pixel_format.planes):
-        plane = pixel_format.plane_size(size, index)
-        planes.append(rng.integers(0, 1 << pixel_format.bits, (plane.height, plane.width)).astype(pixel_format.dtype))
-    return Picture(tuple(planes), pixel_format, colour)
-
-
-def random_motion(size: Size, reach_px: float, seed: int = 0) -> Motion:
-    rng = np.random.default_rng(seed)
-    shape = (size.height, size.width)
-    left, right = (rng.uniform(-reach_px, reach_px, (*shape, 2)).astype(np.float32) for _ in range(2))
-    mask, apart = rng.random(shape).astype(np.float32), (rng.random(shape) * 0.5).astype(np.float32)
-    return Motion(left, right, mask, apart)
 
 
 def assert_same_samples(got: Picture, want: Picture) -> None:
