@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -14,38 +14,25 @@ from pathlib import Path
 from fastrestore.config import ConvertOptions
 from fastrestore.errors import EncodeError, JobError, UsageError
 from fastrestore.files import sync, sync_names
-from fastrestore.frames import Frame
 from fastrestore.kernels.translate import computing
 from fastrestore.runtime.identity import header_for
 from fastrestore.runtime.joining import Film, check_company, join
 from fastrestore.runtime.journal import Finished, Record
 from fastrestore.runtime.media.containers import require_fit
 from fastrestore.runtime.media.encoders import find_encoder
-from fastrestore.runtime.media.faults import FaultCount
 from fastrestore.runtime.media.reader import VideoReader
 from fastrestore.runtime.media.track import VideoTrack
 from fastrestore.runtime.media.translate import writing
-from fastrestore.runtime.observation import Opening
 from fastrestore.runtime.pipeline import FramePipeline, Mark, Stages
 from fastrestore.runtime.plan import WorkPlan, describe
 from fastrestore.runtime.report import Progress, RunReport
-from fastrestore.runtime.resume import frames_from
 from fastrestore.runtime.segments import Passed, Recipe, SegmentMaker, segment_files, whole_segments
+from fastrestore.runtime.source import Source
 from fastrestore.runtime.stages import largest_inputs, open_stages
 from fastrestore.runtime.timeline import Rules
 from fastrestore.runtime.workfolder import WorkFolder, folder_for
 
 OnProgress = Callable[[Progress], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where frames come from."""
-
-    frames: Iterable[Frame]
-    first_pts: Fraction
-    reader: VideoReader | None = None
-    """The file whose other tracks go along, or None for frames that come from elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,14 +158,11 @@ class Job:
         begun = time.perf_counter()
         with ExitStack() as stack:
             start = record.done[-1].next if record.done else None
-            frames, reader = self.source.frames, self.source.reader
-            if start is not None and reader is not None:
-                sequential = record.done[-1].sequential
-                entered = stack.enter_context(frames_from(reader, self._reopened, start.opening, sequential=sequential))
-                frames, reader = entered.frames, entered.reader
-            pipeline = FramePipeline(stages, frames, self.plan.rate, self._rules, start)
+            opening, sequential = (start.opening, record.done[-1].sequential) if start else (None, False)
+            entered = stack.enter_context(self.source.entered(opening, None, sequential=sequential))
+            pipeline = FramePipeline(stages, entered.frames, self.plan.rate, self._rules, start)
             maker = stack.enter_context(SegmentMaker(work, record, recipe, pipeline.clock))
-            tally = _Tally(pipeline, stages, record, reader, restores=self.plan.restores)
+            tally = _Tally(pipeline, stages, record, entered.reader, restores=self.plan.restores)
             shown = 0
 
             def on_frame() -> None:
@@ -190,19 +174,6 @@ class Job:
 
             maker.make(stack.enter_context(closing(pipeline.marked())), tally.passed, on_frame)
         report.busy_s = pipeline.clock.seconds()
-
-    def _reopened(self, opening: Opening) -> VideoReader:
-        reader = self.source.reader
-        assert reader is not None
-        before = FaultCount(opening.index)  # none was faulty, or there would have been no seeking
-        return VideoReader(
-            reader.path,
-            start=opening.pts,
-            end=reader.end,
-            on_error=reader.notes.faults.policy,
-            before=before,
-            watchdog=reader.watchdog,
-        )
 
     @property
     def _shift(self) -> Fraction:

@@ -79,7 +79,7 @@ class Observer:
         previous: NDArray[np.uint8] | None = None
         shown: NDArray[np.uint8] | None = None
         for index, frame in enumerate(frames, self._opening.index):
-            luma = self._ops.luma8(frame.picture)
+            luma = self._ops.luma8(frame.untreated)
             if begun is None or previous is None or shown is None or previous_pts is None:
                 cut, repeats, opening = self._opening.cut_before, False, self._opening
             else:
@@ -87,7 +87,7 @@ class Observer:
                 opening = None
                 if self._ends(frame.pts - begun, cut=cut, repeats=repeats):
                     step = frame.pts - previous_pts
-                    crc32, repeats = frame.picture.crc32, False
+                    crc32, repeats = frame.untreated.crc32, False
                     opening = Opening(index, frame.pts, cut, step, tuple(self._recent), crc32)
             if opening is not None:
                 begun = frame.pts

@@ -108,6 +108,7 @@ class FramePipeline:
         rate: Output frames a second, or None for the source's own instants.
         rules: See `Timeline`.
         start: See `Timeline`.
+        one_segment: See `Timeline`.
     """
 
     def __init__(
@@ -117,9 +118,11 @@ class FramePipeline:
         rate: Fraction | None,
         rules: Rules | None = None,
         start: SegmentStart | None = None,
+        *,
+        one_segment: bool = False,
     ) -> None:
         self._stages, self._steps = stages, stages.steps
-        self._timeline = Timeline(frames, stages.ops, rate, rules, start)
+        self._timeline = Timeline(frames, stages.ops, rate, rules, start, one_segment=one_segment)
         self._workers = most_workers()
         self.clock = StageClock()
         self.clock.set_workers("synthesize", self._workers)

@@ -20,8 +20,8 @@ Reopen = Callable[[Opening], VideoReader]
 class Entered:
     """A source that is being read from an opening on."""
 
-    reader: VideoReader
-    """The one that reads, whose notes are those of this reading."""
+    reader: VideoReader | None
+    """The one that reads, whose notes are those of this reading; None for frames that come from elsewhere."""
     frames: Iterator[Frame]
 
 

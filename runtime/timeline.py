@@ -112,6 +112,7 @@ class Timeline:
         rate: Output frames a second, or None for the source's own instants.
         rules: How instants are chosen.
         start: The segment that `frames` begin with; None for the first.
+        one_segment: Whether to end where the next segment begins.
     """
 
     def __init__(
@@ -121,9 +122,11 @@ class Timeline:
         rate: Fraction | None,
         rules: Rules | None = None,
         start: SegmentStart | None = None,
+        *,
+        one_segment: bool = False,
     ) -> None:
         self._frames, self._ops, self._rate = frames, ops, rate
-        self._rules, self._start = rules or Rules(), start
+        self._rules, self._start, self._one_segment = rules or Rules(), start, one_segment
         self._opening = start.opening if start else Opening()
         self.stats = TimelineStats()
         if start is not None:
@@ -171,8 +174,10 @@ class Timeline:
                 begun, start = frame.pts, self._start or self._segment(self._opening, index)
             elif frame.pts - begun >= self._rules.spans.most:
                 step = frame.pts - waiting.pts
-                opening = Opening(index, frame.pts, frame.cut_before, step, crc32=frame.picture.crc32)
+                opening = Opening(index, frame.pts, frame.cut_before, step, crc32=frame.untreated.crc32)
                 begun, start = frame.pts, self._segment(opening, index)
+                if self._one_segment:
+                    return
             waiting = frame
         if waiting is not None and self.stats.end is not None:
             yield _alone(self.stats.source_frames - 1, waiting, self.stats.end - waiting.pts, start)
@@ -193,6 +198,8 @@ class Timeline:
                 left = right
             if own.next is None and left is not None and self.stats.end is not None:
                 yield replace(self._between(left, None, self.stats.end, index, rate), start=start)
+            if self._one_segment:
+                return
 
     def _anchors(self, own: _Segment) -> Iterator[Anchor]:
         """Yield a segment's anchors, and last the first one of the segment after it: motion goes on to there."""

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, TypeAlias
 from fastrestore.config import ConvertOptions, EncodeOptions, OnError, Plan, RateTarget, Target
 from fastrestore.errors import DecodeError, UsageError
 from fastrestore.frames import Frame, StreamInfo
-from fastrestore.runtime.job import Job, OnProgress, Source
+from fastrestore.runtime.job import Job, OnProgress
 from fastrestore.runtime.media.reader import VideoReader
 from fastrestore.runtime.media.watchdog import Watchdog
 from fastrestore.runtime.plan import make_plan
 from fastrestore.runtime.report import RunReport
+from fastrestore.runtime.source import Source
 from fastrestore.runtime.stages import open_stages
 
 if TYPE_CHECKING:

@@ -171,6 +171,13 @@ class Frame:
     """Time shown in seconds; 0 if unknown."""
     cut_before: bool = False
     """Whether a new shot begins with this frame."""
+    source: Picture | None = None
+    """The picture as the source has it, where `picture` is that picture treated; None where it is the source's own."""
+
+    @property
+    def untreated(self) -> Picture:
+        """The picture as the source has it."""
+        return self.picture if self.source is None else self.source
 
 
 @dataclass(frozen=True, slots=True)

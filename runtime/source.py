@@ -1,0 +1,68 @@
+"""Where a conversion's frames come from, and how its reading is taken up at a place in the middle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+
+from fastrestore.frames import Frame
+from fastrestore.runtime.media.faults import FaultCount
+from fastrestore.runtime.media.reader import VideoReader
+from fastrestore.runtime.observation import Opening
+from fastrestore.runtime.resume import Entered, frames_from
+from fastrestore.runtime.treatments.treating import Treating
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where frames come from."""
+
+    frames: Iterable[Frame]
+    first_pts: Fraction
+    reader: VideoReader | None = None
+    """The file whose other tracks go along, or None for frames that come from elsewhere."""
+
+    @contextmanager
+    def entered(self, opening: Opening | None, treating: Treating | None, *, sequential: bool) -> Iterator[Entered]:
+        """Read from an opening on, or from the beginning.
+
+        Args:
+            opening: The first frame wanted; None for the source's first. Only files can be entered elsewhere.
+            treating: What is done to the frames before they are restored, if anything.
+            sequential: Do not seek; see `frames_from`.
+
+        Raises:
+            JobError: If the frame is not found: the source is not what it was.
+            DecodeError: If the source cannot be read.
+        """
+        first = 0 if opening is None else opening.index
+        begin = opening if treating is None else treating.place_before(first)
+        with self._read(begin, sequential=sequential) as entered:
+            if treating is None:
+                yield entered
+            else:
+                at = 0 if begin is None else begin.index
+                yield Entered(entered.reader, treating.frames(entered.frames, at, first))
+
+    @contextmanager
+    def _read(self, begin: Opening | None, *, sequential: bool) -> Iterator[Entered]:
+        if begin is None or begin.index == 0 or self.reader is None:
+            yield Entered(self.reader, iter(self.frames))
+            return
+        with frames_from(self.reader, self._reopened, begin, sequential=sequential) as entered:
+            yield entered
+
+    def _reopened(self, opening: Opening) -> VideoReader:
+        reader = self.reader
+        assert reader is not None
+        before = FaultCount(opening.index)  # none was faulty, or there would have been no seeking
+        return VideoReader(
+            reader.path,
+            start=opening.pts,
+            end=reader.end,
+            on_error=reader.notes.faults.policy,
+            before=before,
+            watchdog=reader.watchdog,
+        )

@@ -1,0 +1,144 @@
+"""What a stage for old film is: numbers found in the whole film first, then every picture changed by itself.
+
+A film is looked at once before the run, by probes, and what they find is kept beside the unfinished output. From then
+on a treatment knows all it needs of the film: a picture's new samples depend on those numbers and on the few pictures
+around it alone. So a run can begin anywhere in the film and comes out the same, byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastrestore.frames import Picture, StreamInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A run of frames between two cuts."""
+
+    number: int
+    """From 0."""
+    begin: int
+    """Number of its first frame in the film."""
+    end: int
+    """Number of the first frame after it."""
+
+    def __len__(self) -> int:
+        return self.end - self.begin
+
+
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """What a probe sees of a frame."""
+
+    index: int
+    """Number of the frame in the film, from 0."""
+    picture: Picture
+    luma: NDArray[np.uint8]
+    """`(H, W)` uint8, in the range the picture is stored in."""
+    previous: NDArray[np.uint8] | None
+    """The frame before's, or None where a shot begins."""
+
+
+class Probe(Protocol):
+    """Finds numbers in every frame of a film. It is shown each frame once, in order."""
+
+    @property
+    def name(self) -> str:
+        """By what its findings are kept; another version of a probe has another name."""
+        ...
+
+    def look(self, glimpse: Glimpse) -> Sequence[float]:
+        """Return what is seen of a frame: as many finite numbers each time."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """What is known of a film once it has been looked at."""
+
+    info: StreamInfo
+    pts: tuple[Fraction, ...]
+    """Seconds of every frame."""
+    checksums: tuple[int, ...]
+    """CRC-32 of every frame's samples, by which it is known again."""
+    shots: tuple[Shot, ...]
+    findings: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """By probe: `(frames, numbers)` float64."""
+
+    def shot_of(self, index: int) -> Shot:
+        """Return the shot that a frame is in.
+
+        Raises:
+            IndexError: If the film has no such frame.
+        """
+        low, high = 0, len(self.shots)
+        while low < high:
+            middle = (low + high) // 2
+            if self.shots[middle].end <= index:
+                low = middle + 1
+            else:
+                high = middle
+        return self.shots[low]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A frame and those around it within its shot."""
+
+    index: int
+    """Number of the frame in the film."""
+    shot: Shot
+    pictures: tuple[Picture | None, ...]
+    """From `radius` frames before it to `radius` after; None beyond the shot."""
+
+    @property
+    def picture(self) -> Picture:
+        """The frame itself."""
+        middle = self.pictures[len(self.pictures) // 2]
+        assert middle is not None, "a window is always of some frame"
+        return middle
+
+
+@dataclass(frozen=True, slots=True)
+class Treated:
+    """A frame that was treated."""
+
+    picture: Picture
+    counts: Mapping[str, float] = field(default_factory=dict)
+    """What was done to it, in numbers that are added up for each shot, such as `repaired_px`."""
+
+
+class Treatment(Protocol):
+    """Changes pictures. It may keep what it computed for the frames before, but must not depend on having seen them."""
+
+    @property
+    def name(self) -> str:
+        """As in `--stages` and in reports."""
+        ...
+
+    @property
+    def radius(self) -> int:
+        """Frames it needs on either side of one."""
+        ...
+
+    def info(self, info: StreamInfo) -> StreamInfo:
+        """Return what the stream is after it: the same, unless the layout of its pictures changes."""
+        ...
+
+    def apply(self, window: Window) -> Treated:
+        """Return a frame treated. The window's pictures are those that the treatments before it made.
+
+        May be called from one thread at a time, in any order of frames; usually in the film's.
+        """
+        ...
+
+    def report(self, shot: Shot) -> Mapping[str, float | str]:
+        """Return what is done to a shot, as far as it is known from the film's findings."""
+        ...
