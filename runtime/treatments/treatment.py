@@ -66,11 +66,11 @@ class Film:
     info: StreamInfo
     pts: tuple[Fraction, ...]
     """Seconds of every frame."""
-    checksums: tuple[int, ...]
-    """CRC-32 of every frame's samples, by which it is known again."""
     shots: tuple[Shot, ...]
     findings: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     """By probe: `(frames, numbers)` float64."""
+    checksums: tuple[int, ...] = ()
+    """CRC-32 of every frame's samples, by which it is known again where reading begins in the middle."""
 
     def shot_of(self, index: int) -> Shot:
         """Return the shot that a frame is in.
