@@ -7,17 +7,19 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 from fastrestore.config import ConvertOptions
 from fastrestore.errors import EncodeError, JobError, UsageError
 from fastrestore.files import sync, sync_names
+from fastrestore.kernels.ops import Ops
 from fastrestore.kernels.translate import computing
+from fastrestore.runtime.engine_pool import EnginePool
 from fastrestore.runtime.identity import header_for
 from fastrestore.runtime.joining import Film, check_company, join
-from fastrestore.runtime.journal import Finished, Record
+from fastrestore.runtime.journal import Finished, Record, treated_counts
 from fastrestore.runtime.media.containers import require_fit
 from fastrestore.runtime.media.encoders import find_encoder
 from fastrestore.runtime.media.reader import VideoReader
@@ -30,6 +32,8 @@ from fastrestore.runtime.segments import Passed, Recipe, SegmentMaker, segment_f
 from fastrestore.runtime.source import Source
 from fastrestore.runtime.stages import largest_inputs, open_stages
 from fastrestore.runtime.timeline import Rules
+from fastrestore.runtime.treatments.film_work import FilmWork, open_film_work
+from fastrestore.runtime.treatments.treating import Treating
 from fastrestore.runtime.workfolder import WorkFolder, folder_for
 
 OnProgress = Callable[[Progress], None]
@@ -43,6 +47,8 @@ class Job:
     output: Path
     plan: WorkPlan
     options: ConvertOptions
+    engines: EnginePool | None = None
+    """Lends the engines, where several runs share them; None opens them for this run."""
 
     def run(self, on_progress: OnProgress | None = None) -> RunReport:
         """Convert, or go on with what an interrupted run of the same job has left.
@@ -97,15 +103,18 @@ class Job:
         report = RunReport(str(source.reader.path) if source.reader else "frames", str(self.output), self.describe())
         film = Film(self.output, self._track, self.plan, self.options, self._shift, source.reader)
         check_company(film)
-        with open_stages(self.plan, self.options) as (stages, choice):
+        with open_stages(self.plan, self.options, self.engines) as (stages, choice):
             if choice is not None:
                 report.backend, report.backend_reason = choice.backend.describe(), choice.reason
             record = self._record(work, choice.identity if choice else "")
             if record.finished is not None:
                 return _taken_up(work, self.output, record.finished)
             report.resumed_segments = len(record.done)
+            film_work = self._film_work(work, stages.ops, on_progress)
             if not record.done or record.done[-1].next is not None:
-                self._make_segments(work, record, stages, report, on_progress)
+                self._make_segments(work, record, stages, film_work, report, on_progress)
+        if film_work is not None:
+            report.film = film_work.report(treated_counts(record))
         totals = record.done[-1].totals
         for name in _COUNTS:
             setattr(report, name, totals.get(name, 0))
@@ -150,7 +159,13 @@ class Job:
         return record
 
     def _make_segments(
-        self, work: WorkFolder, record: Record, stages: Stages, report: RunReport, on_progress: OnProgress | None
+        self,
+        work: WorkFolder,
+        record: Record,
+        stages: Stages,
+        film_work: FilmWork | None,
+        report: RunReport,
+        on_progress: OnProgress | None,
     ) -> None:
         recipe = Recipe(self._track, self.options.encode, self._shift, self.options.verify)
         earlier = sum(len(done.stamps) for done in record.done)
@@ -159,10 +174,13 @@ class Job:
         with ExitStack() as stack:
             start = record.done[-1].next if record.done else None
             opening, sequential = (start.opening, record.done[-1].sequential) if start else (None, False)
-            entered = stack.enter_context(self.source.entered(opening, None, sequential=sequential))
+            treating = None if film_work is None else film_work.treating
+            entered = stack.enter_context(self.source.entered(opening, treating, sequential=sequential))
+            if film_work is not None and film_work.finishes:
+                stages = replace(stages, finish=film_work.finished)
             pipeline = FramePipeline(stages, entered.frames, self.plan.rate, self._rules, start)
             maker = stack.enter_context(SegmentMaker(work, record, recipe, pipeline.clock))
-            tally = _Tally(pipeline, stages, record, entered.reader, restores=self.plan.restores)
+            tally = _Tally(pipeline, stages, record, entered.reader, treating, restores=self.plan.restores)
             shown = 0
 
             def on_frame() -> None:
@@ -174,6 +192,15 @@ class Job:
 
             maker.make(stack.enter_context(closing(pipeline.marked())), tally.passed, on_frame)
         report.busy_s = pipeline.clock.seconds()
+
+    def _film_work(self, work: WorkFolder, ops: Ops, on_progress: OnProgress | None) -> FilmWork | None:
+        begun, expected = time.perf_counter(), self.source.info.frame_count
+
+        def on_frame(frames: int) -> None:
+            if on_progress is not None:
+                on_progress(Progress(frames, expected, time.perf_counter() - begun, {}, phase="look"))
+
+        return open_film_work(self.source, self.options.film, work.path, ops, on_frame)
 
     @property
     def _shift(self) -> Fraction:
@@ -200,9 +227,17 @@ class _Tally:
     """Counts for the report, kept in the journal so that they are there after an interruption."""
 
     def __init__(
-        self, pipeline: FramePipeline, stages: Stages, record: Record, reader: VideoReader | None, *, restores: bool
+        self,
+        pipeline: FramePipeline,
+        stages: Stages,
+        record: Record,
+        reader: VideoReader | None,
+        treating: Treating | None,
+        *,
+        restores: bool,
     ) -> None:
         self._pipeline, self._stages, self._reader, self._restores = pipeline, stages, reader, restores
+        self._treating = treating
         before = record.done[-1].totals if record.done else {}
         self._restored, self._synthesized = before.get("restored_frames", 0), before.get("synthesized_frames", 0)
         self._was_sequential = bool(record.done and record.done[-1].sequential)
@@ -225,7 +260,8 @@ class _Tally:
             "synthesized_frames": self._synthesized + synthesized,
         }
         warnings = (*(_warnings(self._reader) if self._reader else ()), *self._stages.steps.warnings)
-        return Passed(None if mark is None else mark.start, source, self._sequential, totals, warnings)
+        treated = {} if self._treating is None else self._treating.take_counts(source)
+        return Passed(None if mark is None else mark.start, source, self._sequential, totals, warnings, treated)
 
     @property
     def _sequential(self) -> bool:

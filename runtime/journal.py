@@ -65,6 +65,8 @@ class Done:
     """Counts for the report, from the film's beginning up to here."""
     warnings: tuple[str, ...] = ()
     """What the report has to tell of the source, from the film's beginning up to here."""
+    treated: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    """What the stages for old film did to this segment's source frames, in numbers, by shot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,17 @@ class Record:
     header: Header
     done: list[Done] = field(default_factory=list)
     finished: Finished | None = None
+
+
+def treated_counts(record: Record) -> dict[int, dict[str, float]]:
+    """Return what the stages for old film did to all of the film, by shot."""
+    totals: dict[int, dict[str, float]] = {}
+    for done in record.done:
+        for shot, counts in done.treated.items():
+            total = totals.setdefault(shot, {})
+            for name, value in counts.items():
+                total[name] = total.get(name, 0.0) + value
+    return totals
 
 
 class Journal:
@@ -236,6 +249,8 @@ def _done(fields: dict[str, Any]) -> Done:
     fields["stamps"] = Stamps.of_gaps(int(stamps["first"]), gaps, int(stamps["last_duration"]))
     fields["next"] = None if after is None else _start(after)
     fields["warnings"] = tuple(map(str, fields.get("warnings", ())))
+    treated = fields.get("treated", {})
+    fields["treated"] = {int(shot): {str(k): float(v) for k, v in row.items()} for shot, row in treated.items()}
     done = Done(**fields)
     if Path(done.name).name != done.name:
         raise ValueError("a name that leads elsewhere")

@@ -13,19 +13,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from fastrestore.config import Plan, cpu_count
 from fastrestore.frames import Frame, Picture
 from fastrestore.kernels.ops import Ops
+from fastrestore.runtime.executors import open_executor
 from fastrestore.runtime.motion import MotionEstimator, PairMotion
 from fastrestore.runtime.report import StageClock
 from fastrestore.runtime.restorer import Restorer
-from fastrestore.runtime.steps import Anchors, HostSteps, Parcel, Shared, Steps
+from fastrestore.runtime.steps import Anchors, HostParcel, HostSteps, Parcel, Shared, Steps
 from fastrestore.runtime.timeline import (
     Instant,
     Interval,
@@ -41,8 +42,10 @@ INTERVALS_AHEAD = 3
 """Intervals whose frames are being restored and whose motion is being found before they are needed."""
 _MOST_WORKERS = 8
 
+Finisher: TypeAlias = Callable[[Picture, int, Fraction], Picture]
+"""Returns a picture of the output finished, by its number and its seconds; called from several threads at once."""
+
 T = TypeVar("T")
-P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,8 @@ class Stages:
     plan: Plan = Plan.GUIDED
     on_device: Steps[Any] | None = None
     """What is done to pictures where that is not in the host's memory."""
+    finish: Finisher | None = None
+    """What is done to finished pictures before they are encoded."""
 
     @property
     def steps(self) -> Steps[Any]:
@@ -181,10 +186,10 @@ class _Work:
     ) -> None:
         self._owner, self._stages, self._intervals = owner, stages, intervals
         self._steps = stages.steps
-        self._decode = _executor(stack, owner.clock, "decode", 1)
-        self._motion = _executor(stack, owner.clock, "motion", 1)
-        self._restore = _executor(stack, owner.clock, "restore", 1)
-        self._synthesize = _executor(stack, owner.clock, "synthesize", workers)
+        self._decode = open_executor(stack, owner.clock, "decode", 1)
+        self._motion = open_executor(stack, owner.clock, "motion", 1)
+        self._restore = open_executor(stack, owner.clock, "restore", 1)
+        self._synthesize = open_executor(stack, owner.clock, "synthesize", workers)
         self._decoded: deque[Future[Interval | None]] = deque()
         self._prepared: deque[_Prepared] = deque()
         self._restored = Anchors(self._restore_later, self._steps.drop)
@@ -273,7 +278,7 @@ class _Work:
         if instant.t is None or prepared.motion is None:
             assert prepared.left is not None
             alone = prepared.left.use()
-            sent = self._synthesize.submit(lambda: self._steps.send(alone.future.result()))
+            sent = self._synthesize.submit(lambda: self._finished(self._steps.send(alone.future.result()), instant))
             alone.done_with(sent)
             return Shared(sent, _close)
         self._owner.synthesized += 1
@@ -282,24 +287,22 @@ class _Work:
         if self._stages.plan is Plan.INTERPOLATE_FIRST:
             left = prepared.interval.left
             sources = self._taken.get(left.index, left.picture), self._taken.get(right.index, right.picture)
-            made: Shared[Any] = Shared(
-                self._submit(self._between, sources, prepared.motion, instant.t), self._steps.drop
-            )
-            sent = self._restore.submit(self._restored_sent, made.future)
+            made: Shared[Any] = Shared(self._submit(self._between, sources, prepared.motion, instant), self._steps.drop)
+            sent = self._restore.submit(self._restored_sent, made.future, instant)
             made.done_with(sent)
             return Shared(sent, _close)
         assert prepared.left is not None and prepared.right is not None
         pair = prepared.left.use(), prepared.right.use()
-        return Shared(self._submit(self._between_sent, pair, prepared.motion, instant.t), _close)
+        return Shared(self._submit(self._between_sent, pair, prepared.motion, instant), _close)
 
     def _submit(
         self,
-        work: Callable[[Future[Any], Future[Any], Future[PairMotion], float], T],
+        work: Callable[[Future[Any], Future[Any], Future[PairMotion], Instant], T],
         pair: tuple[Shared[Any], Shared[Any]],
         motion: Future[PairMotion],
-        t: float,
+        instant: Instant,
     ) -> Future[T]:
-        submitted = self._synthesize.submit(work, pair[0].future, pair[1].future, motion, t)
+        submitted = self._synthesize.submit(work, pair[0].future, pair[1].future, motion, instant)
         for shared in pair:
             shared.done_with(submitted)
         return submitted
@@ -319,49 +322,45 @@ class _Work:
             finally:
                 self._steps.drop(taken)
 
-    def _between(self, left: Future[Any], right: Future[Any], motion: Future[PairMotion], t: float) -> Any:
+    def _between(self, left: Future[Any], right: Future[Any], motion: Future[PairMotion], instant: Instant) -> Any:
+        assert instant.t is not None
         pictures, pair = (left.result(), right.result()), motion.result()
         with self._owner.clock.busy("synthesize"):
-            return self._steps.between(*pictures, pair.at(t), t)
+            return self._steps.between(*pictures, pair.at(instant.t), instant.t)
 
-    def _between_sent(self, left: Future[Any], right: Future[Any], motion: Future[PairMotion], t: float) -> Parcel:
-        return self._sent(self._between(left, right, motion, t))
+    def _between_sent(
+        self, left: Future[Any], right: Future[Any], motion: Future[PairMotion], instant: Instant
+    ) -> Parcel:
+        return self._sent(self._between(left, right, motion, instant), instant)
 
-    def _restored_sent(self, between: Future[Any]) -> Parcel:
+    def _restored_sent(self, between: Future[Any], instant: Instant) -> Parcel:
         made = between.result()
         with self._owner.clock.busy("restore"):
             restored = self._steps.restore(made)
-        return self._sent(restored)
+        return self._sent(restored, instant)
 
-    def _sent(self, picture: Any) -> Parcel:
+    def _sent(self, picture: Any, instant: Instant) -> Parcel:
         try:
-            return self._steps.send(picture)
+            parcel = self._steps.send(picture)
         finally:
             self._steps.drop(picture)
+        return self._finished(parcel, instant)
 
-
-class _TracedExecutor(ThreadPoolExecutor):
-    """Tells the clock how much work lies before a stage."""
-
-    def __init__(self, clock: StageClock, stage: str, workers: int) -> None:
-        super().__init__(workers, thread_name_prefix=f"fastrestore-{stage}")
-        self._clock, self._stage = clock, stage
-
-    def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        self._clock.queued(self._stage, 1)
-        future = super().submit(work, *args, **kwargs)
-        future.add_done_callback(lambda _: self._clock.queued(self._stage, -1))
-        return future
-
-
-def _executor(stack: ExitStack, clock: StageClock, stage: str, workers: int) -> ThreadPoolExecutor:
-    if clock.traces:
-        executor: ThreadPoolExecutor = _TracedExecutor(clock, stage, workers)
-    else:
-        executor = ThreadPoolExecutor(workers, thread_name_prefix=f"fastrestore-{stage}")
-    # On the way out nothing that has not begun is begun, and what has begun is waited for.
-    stack.callback(executor.shutdown, wait=True, cancel_futures=True)
-    return executor
+    def _finished(self, parcel: Parcel, instant: Instant) -> Parcel:
+        finish = self._stages.finish
+        if finish is None:
+            return parcel
+        try:
+            picture = parcel.picture()
+            with self._owner.clock.busy("synthesize"):
+                finished = finish(picture, instant.index, instant.pts)
+        except BaseException:
+            parcel.close()
+            raise
+        if finished is picture:
+            return parcel
+        parcel.close()
+        return HostParcel(finished)
 
 
 def most_workers() -> int:

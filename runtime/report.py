@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 STAGES = ("decode", "motion", "restore", "synthesize", "encode", "verify")
 
@@ -132,6 +132,8 @@ class RunReport:
     """Busy seconds per stage."""
     output_bytes: int = 0
     copied_tracks: list[str] = field(default_factory=list)
+    film: list[dict[str, Any]] = field(default_factory=list)
+    """What the stages for old film did, by shot."""
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -163,3 +165,5 @@ class Progress:
     """Busy seconds per stage so far."""
     earlier: int = 0
     """Frames of these that an earlier, interrupted run had encoded."""
+    phase: str = "convert"
+    """`look`: the film is looked over for its stages, and the frames are the source's; `convert`: it is converted."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -50,6 +50,8 @@ class Passed:
     """Counts from the beginning of the film."""
     warnings: tuple[str, ...] = ()
     """What was noticed of the source from the beginning of the film."""
+    treated: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    """What was done to source frames since the point before, by shot."""
 
 
 class SegmentMaker:
@@ -158,6 +160,7 @@ class SegmentMaker:
             sequential=passed.sequential,
             totals=passed.totals,
             warnings=passed.warnings,
+            treated=passed.treated,
         )
         self._work.journal.append(done)
         self._record.done.append(done)

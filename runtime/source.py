@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 
-from fastrestore.frames import Frame
+from fastrestore.frames import Frame, StreamInfo
 from fastrestore.runtime.media.faults import FaultCount
 from fastrestore.runtime.media.reader import VideoReader
 from fastrestore.runtime.observation import Opening
 from fastrestore.runtime.resume import Entered, frames_from
 from fastrestore.runtime.treatments.treating import Treating
+from fastrestore.runtime.turn import Turn, in_turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +21,12 @@ class Source:
     """Where frames come from."""
 
     frames: Iterable[Frame]
+    info: StreamInfo
     first_pts: Fraction
     reader: VideoReader | None = None
     """The file whose other tracks go along, or None for frames that come from elsewhere."""
+    turn: Turn | None = None
+    """When it may be read, where several runs go side by side; None at any time."""
 
     @contextmanager
     def entered(self, opening: Opening | None, treating: Treating | None, *, sequential: bool) -> Iterator[Entered]:
@@ -40,29 +44,37 @@ class Source:
         first = 0 if opening is None else opening.index
         begin = opening if treating is None else treating.place_before(first)
         with self._read(begin, sequential=sequential) as entered:
+            frames = entered.frames if self.turn is None else in_turn(entered.frames, self.turn)
             if treating is None:
-                yield entered
+                yield Entered(entered.reader, frames)
             else:
                 at = 0 if begin is None else begin.index
-                yield Entered(entered.reader, treating.frames(entered.frames, at, first))
+                yield Entered(entered.reader, treating.frames(frames, at, first))
 
     @contextmanager
     def _read(self, begin: Opening | None, *, sequential: bool) -> Iterator[Entered]:
         if begin is None or begin.index == 0 or self.reader is None:
             yield Entered(self.reader, iter(self.frames))
             return
-        with frames_from(self.reader, self._reopened, begin, sequential=sequential) as entered:
+        with frames_from(self.reader, self._open, begin, sequential=sequential) as entered:
             yield entered
 
-    def _reopened(self, opening: Opening) -> VideoReader:
+    def again(self) -> VideoReader:
+        """Return the file, opened once more at the beginning of its range.
+
+        Raises:
+            DecodeError: If it cannot be read.
+        """
+        return self._open(Opening())
+
+    def _open(self, opening: Opening) -> VideoReader:
         reader = self.reader
-        assert reader is not None
-        before = FaultCount(opening.index)  # none was faulty, or there would have been no seeking
+        assert reader is not None, "only files are opened again"
         return VideoReader(
             reader.path,
-            start=opening.pts,
+            start=reader.start if opening.pts is None else opening.pts,
             end=reader.end,
             on_error=reader.notes.faults.policy,
-            before=before,
+            before=FaultCount(opening.index),  # none was faulty, or there would have been no seeking
             watchdog=reader.watchdog,
         )

@@ -16,7 +16,7 @@ from fastrestore.runtime.journal import Journal
 from fastrestore.runtime.media.translate import writing
 
 _SUFFIX = ".fastrestore"
-_OURS = re.compile(r"\d{6}\.nut(\.part)?|output\.part|journal(\.part)?|lock")
+_OURS = re.compile(r"\d{6}\.nut(\.part)?|output\.part|journal(\.part)?|film(\.[0-9a-f]{16}\.part)?|lock")
 
 
 def folder_for(output: Path) -> Path:

@@ -32,8 +32,7 @@ class Treating:
     def place_before(self, index: int) -> Opening | None:
         """Return where reading must begin so that a frame comes out right; None for the film's first frame."""
         radius = sum(treatment.radius for treatment in self.treatments)
-        begin = max(self.film.shot_of(index).begin, index - radius)
-        return None if begin == 0 else Opening(begin, self.film.pts[begin], crc32=self.film.checksums[begin])
+        return self.film.place_of(max(self.film.shot_of(index).begin, index - radius))
 
     def frames(self, frames: Iterable[Frame], begin: int, first: int) -> Iterator[Frame]:
         """Yield treated frames. Each keeps its untreated picture as `source`, and says whether it begins a shot.

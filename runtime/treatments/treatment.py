@@ -7,6 +7,7 @@ around it alone. So a run can begin anywhere in the film and comes out the same,
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrestore.frames import Picture, StreamInfo
+from fastrestore.runtime.observation import Opening
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +80,16 @@ class Film:
         Raises:
             IndexError: If the film has no such frame.
         """
-        low, high = 0, len(self.shots)
-        while low < high:
-            middle = (low + high) // 2
-            if self.shots[middle].end <= index:
-                low = middle + 1
-            else:
-                high = middle
-        return self.shots[low]
+        return self.shots[bisect_right(self.shots, index, key=lambda shot: shot.end)]
+
+    def place_of(self, index: int) -> Opening | None:
+        """Return by what a frame is found and known again; None for the film's first."""
+        return None if index == 0 else Opening(index, self.pts[index], crc32=self.checksums[index])
+
+    def shot_at(self, time: Fraction) -> Shot:
+        """Return the shot that is shown at a time in seconds; the first one before the film begins."""
+        after = bisect_right(self.shots, time, key=lambda shot: self.pts[shot.begin])
+        return self.shots[max(0, after - 1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,4 +145,20 @@ class Treatment(Protocol):
 
     def report(self, shot: Shot) -> Mapping[str, float | str]:
         """Return what is done to a shot, as far as it is known from the film's findings."""
+        ...
+
+
+class Finish(Protocol):
+    """Changes finished pictures, those between two source frames too, just before they are encoded."""
+
+    def apply(self, picture: Picture, index: int, shot: int) -> Picture:
+        """Return a picture of the output finished: a new one, or the very same.
+
+        May be called from several threads at once.
+
+        Args:
+            picture: The picture.
+            index: Number of the output frame, from 0.
+            shot: Number of the source's shot that it belongs to.
+        """
         ...

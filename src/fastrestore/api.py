@@ -19,6 +19,7 @@ from fastrestore.runtime.plan import make_plan
 from fastrestore.runtime.report import RunReport
 from fastrestore.runtime.source import Source
 from fastrestore.runtime.stages import open_stages
+from fastrestore.runtime.treatments.film_work import treated_info
 
 if TYPE_CHECKING:
     from fastrestore.runtime.cache.entry import CachedEngine
@@ -201,9 +202,10 @@ def plan_job(source: FrameSource, output: str | Path, options: ConvertOptions) -
     Raises:
         UsageError: If an option cannot be met with this source.
     """
-    opened, info = _opened(source)
+    opened = _opened(source)
     if isinstance(source, VideoReader) and (options.start, options.end) != (source.start, source.end):
         options = replace(options, start=source.start, end=source.end)
+    info = treated_info(opened.info, options.film)
     return Job(opened, Path(output), make_plan(info, options), options)
 
 
@@ -273,9 +275,9 @@ def parse_plan(plan: str | Plan) -> Plan:
         raise UsageError(f"unknown plan `{plan}`", f"known: {', '.join(p.value for p in Plan)}") from error
 
 
-def _opened(source: FrameSource) -> tuple[Source, StreamInfo]:
+def _opened(source: FrameSource) -> Source:
     if isinstance(source, VideoReader):
-        return Source(source, source.first_pts, source), source.info
+        return Source(source, source.info, source.first_pts, source)
     frames = iter(source)
     first = next(frames, None)
     if first is None:
@@ -285,7 +287,7 @@ def _opened(source: FrameSource) -> tuple[Source, StreamInfo]:
     rate = 1 / (second.pts - first.pts) if second is not None and second.pts > first.pts else None
     head = [first] if second is None else [first, second]
     info = StreamInfo(picture.size, picture.format, picture.colour, rate, time_base=_clock(rate))
-    return Source(_checked(chain(head, frames), info), first.pts), info
+    return Source(_checked(chain(head, frames), info), info, first.pts)
 
 
 def _checked(frames: Iterable[Frame], info: StreamInfo) -> Iterator[Frame]:

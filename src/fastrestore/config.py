@@ -189,6 +189,28 @@ class EncodeOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class FilmOptions:
+    """What is done to old film beside restoring it, in the words of the command line; an empty word does nothing."""
+
+    deinterlace: str = ""
+    """`auto` or `field`."""
+    detelecine: bool = False
+    """Return frames that were repeated or woven to fit another rate to their own instants."""
+    clean: str = ""
+    """Dust, dirt and scratches."""
+    color_from: tuple[str, ...] = ()
+    """Coloured frames, `FILE` or `FILE@TIME`."""
+    colorize: str = ""
+    """A colour network."""
+    deflicker: str = ""
+    steady: str = ""
+    grain: str = ""
+
+    def __bool__(self) -> bool:
+        return self != FilmOptions()
+
+
+@dataclass(frozen=True, slots=True)
 class ConvertOptions:
     """Everything `convert` can be told. None means: the default described at each field."""
 
@@ -219,6 +241,8 @@ class ConvertOptions:
     """Decode every segment to prove it."""
     spans: Spans = Spans()
     """How much of the film is at stake when a run is interrupted."""
+    film: FilmOptions = FilmOptions()
+    """Stages for old film."""
 
 
 def parse_time(text: str) -> Fraction:

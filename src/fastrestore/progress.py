@@ -61,7 +61,7 @@ class JsonLines(Silent):
             "fps": round(_rate(progress), 3),
             "slowest": _slowest(progress),
         }
-        emit("progress", event)
+        emit("look" if progress.phase == "look" else "progress", event)
 
 
 class Bar:
@@ -114,6 +114,9 @@ def _rate(progress: Progress) -> float:
 
 
 def _slowest(progress: Progress) -> str:
+    """Return what takes longest."""
+    if progress.phase == "look":
+        return "looking the film over"
     return max(progress.busy_s, key=lambda stage: progress.busy_s[stage])
 
 
