@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from fastrestore.frames import Frame, StreamInfo
@@ -53,11 +53,24 @@ class Source:
 
     @contextmanager
     def _read(self, begin: Opening | None, *, sequential: bool) -> Iterator[Entered]:
-        if begin is None or begin.index == 0 or self.reader is None:
+        if begin is None or self.reader is None:
             yield Entered(self.reader, iter(self.frames))
             return
         with frames_from(self.reader, self._open, begin, sequential=sequential) as entered:
             yield entered
+
+    @contextmanager
+    def visited(self, opening: Opening | None, treating: Treating | None = None) -> Iterator[Iterator[Frame]]:
+        """Read from an opening on without using up the source; only files can be.
+
+        Raises:
+            JobError: If the frame is not found: the source is not what it was.
+            DecodeError: If the source cannot be read.
+        """
+        with self.again() as reader:
+            other = replace(self, frames=reader, reader=reader, turn=None)
+            with other.entered(opening, treating, sequential=False) as entered:
+                yield entered.frames
 
     def again(self) -> VideoReader:
         """Return the file, opened once more at the beginning of its range.

@@ -135,10 +135,9 @@ def _pictures(source: Source, film: Film, begin: int, end: int) -> Iterator[Pict
     Raises:
         JobError: If they are not what they were when the film was looked over.
     """
-    place = film.place_of(begin)
-    with source.entered(place, None, sequential=False) as entered:
-        count = 0
-        for frame in islice(entered.frames, end - begin):
+    count = 0
+    with source.visited(film.place_of(begin)) as frames:
+        for frame in islice(frames, end - begin):
             count += 1
             yield frame.picture
     if count < end - begin:

@@ -1,0 +1,188 @@
+"""A contact sheet of a film with and without its stages: frames side by side, and what one line shows over time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fastrestore.api import open_video
+from fastrestore.config import FilmOptions
+from fastrestore.errors import EncodeError, UsageError
+from fastrestore.files import part_path
+from fastrestore.frames import Frame, Picture
+from fastrestore.kernels.ops import Ops, open_ops
+from fastrestore.runtime.media.reader import VideoReader
+from fastrestore.runtime.source import Source
+from fastrestore.runtime.treatments.film_work import FilmWork, open_film_work
+
+AROUND_S = Fraction(10)
+"""Seconds of film looked over before and after the times asked for."""
+LINE_S = Fraction(3, 2)
+"""Seconds before and after a time that its line over time shows."""
+WIDEST_PX = 720
+"""Frames are made smaller to be no wider than this."""
+SUFFIXES = (".png", ".jpg", ".jpeg")
+_GAP_PX, _TITLE_PX, _GAIN = 6, 22, 8
+_PAPER, _INK = 245, 30
+
+_Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What is seen around one time."""
+
+    time: Fraction
+    before: Picture
+    after: Picture
+    line_before: _Image
+    line_after: _Image
+
+
+def write_sheet(
+    film: Path, output: Path, times: Sequence[Fraction], options: FilmOptions, *, around: Fraction = AROUND_S
+) -> None:
+    """Write a contact sheet of a film with and without its stages.
+
+    Only the film around the times is looked over: a shot that is longer is judged by that part of it.
+
+    Args:
+        film: A video file.
+        output: The sheet, PNG or JPEG by its extension.
+        times: Seconds on the film's clock; the frames shown then become rows.
+        options: The stages. What comes after restoration, such as grain, is left out.
+        around: Seconds before and after the times that are looked over.
+
+    Raises:
+        UsageError: If a time is not in the film, no stage is given, or the sheet is no picture file.
+        DecodeError: If the film cannot be read.
+        EncodeError: If the sheet cannot be written.
+    """
+    if not options:
+        raise UsageError("there is no stage to show", "give for example `--stages clean,deflicker,steady`")
+    check_sheet(output)
+    begin = max(Fraction(0), min(times) - around)
+    with open_video(film, start=begin or None, end=max(times) + around) as reader:
+        looks = _looks(reader, times, options)
+    ops = open_ops("cpu")
+    rows = [_row(ops, look) for look in looks]
+    width = max(row.shape[1] for row in rows)
+    sheet = np.vstack([_padded(row, width) for row in rows])
+    _write(output, sheet)
+
+
+def check_sheet(output: Path) -> None:
+    """Refuse a sheet that could not be written, before any work.
+
+    Raises:
+        UsageError: If its extension is not that of a picture, or its folder does not exist.
+    """
+    if output.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"contact sheet {output} is no picture", f"use one of {', '.join(SUFFIXES)}")
+    if not output.parent.is_dir():
+        raise UsageError(f"there is no folder {output.parent} for the contact sheet", "make it first")
+
+
+def _looks(reader: VideoReader, times: Sequence[Fraction], options: FilmOptions) -> list[_Look]:
+    source = Source(reader, reader.info, reader.first_pts, reader)
+    with TemporaryDirectory(prefix="fastrestore-") as folder:
+        work = open_film_work(source, options, Path(folder), open_ops("cpu"))
+        assert work is not None, "stages were asked for"
+        return [_look(source, work, time) for time in times]
+
+
+def _look(source: Source, work: FilmWork, time: Fraction) -> _Look:
+    film = work.treating.film
+    shown = [number for number, pts in enumerate(film.pts) if pts <= time]
+    if not shown or time > film.pts[-1] + 1:
+        raise UsageError(
+            f"there is no frame at {float(time):.3f} s", f"the film ends {float(film.pts[-1]):.3f} s after its begin"
+        )
+    wanted, shot = shown[-1], film.shot_of(shown[-1])
+    inside = [k for k in range(shot.begin, shot.end) if abs(film.pts[k] - film.pts[wanted]) <= LINE_S]
+    frames = _frames(source, work, inside[0], inside[-1] + 1)
+    at = wanted - inside[0]
+    lines = [np.stack([_line(picture) for picture in pictures], axis=1) for pictures in _both(frames)]
+    return _Look(film.pts[wanted], frames[at].untreated, frames[at].picture, *lines)
+
+
+def _frames(source: Source, work: FilmWork, begin: int, end: int) -> list[Frame]:
+    """Return treated frames from one number up to another."""
+    film = work.treating.film
+    with source.visited(film.place_of(begin), work.treating) as frames:
+        return list(islice(frames, end - begin))
+
+
+def _both(frames: Sequence[Frame]) -> tuple[list[Picture], list[Picture]]:
+    return [frame.untreated for frame in frames], [frame.picture for frame in frames]
+
+
+def _line(picture: Picture) -> _Image:
+    """Return the middle column of a picture's luma, 8 bit."""
+    plane = picture.planes[0]
+    column = plane[:, plane.shape[1] // 2]
+    return (column >> (picture.format.bits - 8)).astype(np.uint8)
+
+
+def _row(ops: Ops, look: _Look) -> _Image:
+    """Return one row: the frame before and after, what changed, and the middle column over time before and after."""
+    before, after = _bgr(ops, look.before), _bgr(ops, look.after)
+    changed = cv2.absdiff(before, after).astype(np.int32) * _GAIN
+    height = before.shape[0]
+    cells = [
+        (f"{float(look.time):.2f} s, source", before),
+        ("with stages", after),
+        (f"what changed, x{_GAIN}", np.minimum(changed, 255).astype(np.uint8)),
+        ("middle column over time: source", _strip(look.line_before, height)),
+        ("with stages", _strip(look.line_after, height)),
+    ]
+    return np.hstack([_titled(title, image) for title, image in cells])
+
+
+def _bgr(ops: Ops, picture: Picture) -> _Image:
+    """Return a picture as `(H, W, 3)` uint8, no wider than `WIDEST_PX`."""
+    planes = ops.to_rgb(picture)[::-1]
+    image = (np.clip(planes, 0, 1) * 255).round().astype(np.uint8).transpose(1, 2, 0)
+    if image.shape[1] > WIDEST_PX:
+        height = round(image.shape[0] * WIDEST_PX / image.shape[1])
+        image = np.asarray(cv2.resize(image, (WIDEST_PX, height), interpolation=cv2.INTER_AREA), np.uint8)
+    return np.ascontiguousarray(image)
+
+
+def _strip(lines: _Image, height: int) -> _Image:
+    """Return lines over time as a picture, two pixels a frame."""
+    image = cv2.resize(lines, (2 * lines.shape[1], height), interpolation=cv2.INTER_AREA)
+    return np.repeat(np.asarray(image, np.uint8)[:, :, None], 3, axis=2)
+
+
+def _titled(title: str, image: _Image) -> _Image:
+    height, width = image.shape[:2]
+    cell = np.full((height + _TITLE_PX + _GAP_PX, max(width, 7 * len(title)) + _GAP_PX, 3), _PAPER, np.uint8)
+    cell[_TITLE_PX : _TITLE_PX + height, :width] = image
+    cv2.putText(cell, title, (2, _TITLE_PX - 7), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (_INK,) * 3, 1, cv2.LINE_AA)
+    return cell
+
+
+def _padded(row: _Image, width: int) -> _Image:
+    return np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=_PAPER)
+
+
+def _write(output: Path, sheet: _Image) -> None:
+    done, data = cv2.imencode(output.suffix.lower(), sheet)
+    if not done:
+        raise EncodeError(f"cannot write {output}: OpenCV does not encode it", "use a `.png` file")
+    part = part_path(output)
+    try:
+        part.write_bytes(data.tobytes())
+        part.replace(output)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise EncodeError(f"cannot write {output}: {error.strerror}", "choose another folder") from error
