@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
-STAGES = ("decode", "motion", "restore", "synthesize", "encode", "verify")
+STAGES = ("decode", "motion", "restore", "synthesize", "encode", "verify", "treat")
 
 
 class Span(NamedTuple):
@@ -59,6 +59,8 @@ def tracing() -> Iterator[Trace]:
 class StageClock:
     """Busy seconds of each stage. Waiting for another stage is not busy. Safe to use from any thread.
 
+    A stage's time inside another one's, in the same thread, is its own alone.
+
     Inside `tracing` it also keeps every piece of work, which costs some microseconds each.
     """
 
@@ -68,6 +70,7 @@ class StageClock:
         self._depth = dict.fromkeys(STAGES, 0)
         self._busy = dict.fromkeys(STAGES, 0.0)
         self._workers = dict.fromkeys(STAGES, 1)
+        self._within = threading.local()
 
     def set_workers(self, stage: str, workers: int) -> None:
         """Say how many threads share a stage."""
@@ -90,15 +93,27 @@ class StageClock:
     @contextmanager
     def busy(self, stage: str) -> Iterator[None]:
         """Count the time spent inside as busy."""
+        inner = self._inner()
+        inner.append(0.0)
         begin = time.perf_counter()
         try:
             yield
         finally:
             end = time.perf_counter()
+            own = end - begin - inner.pop()
+            if inner:
+                inner[-1] += end - begin
             with self._lock:
-                self._busy[stage] += end - begin
+                self._busy[stage] += own
             if self._trace is not None:
-                self._trace.spans.append(Span(stage, threading.get_ident(), begin, end))
+                self._trace.spans.append(Span(stage, threading.get_ident(), end - own, end))
+
+    def _inner(self) -> list[float]:
+        """Return the time that other stages took so far inside each stage that this thread is in."""
+        within: list[float] | None = getattr(self._within, "inner", None)
+        if within is None:
+            within = self._within.inner = []
+        return within
 
     def seconds(self) -> dict[str, float]:
         """Return busy seconds per stage; where several threads share a stage, their mean."""

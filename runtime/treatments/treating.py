@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from fastrestore.frames import Frame
 from fastrestore.runtime.observation import Opening
+from fastrestore.runtime.report import StageClock
 from fastrestore.runtime.treatments.treatment import Film, Shot, Treatment, Window
 
 Counts = Mapping[str, float]
@@ -25,6 +26,8 @@ class Treating:
 
     def __init__(self, film: Film, treatments: Sequence[Treatment]) -> None:
         self.film, self.treatments = film, tuple(treatments)
+        self.clock = StageClock()
+        """Counts the time that treatments take."""
         self._lock = threading.Lock()
         self._counts: dict[int, dict[str, float]] = {}
         """By frame; it is filled by the thread that reads, and emptied by the one that writes."""
@@ -99,7 +102,8 @@ class Treating:
         index, frame = around[position]
         places = range(position - treatment.radius, position + treatment.radius + 1)
         pictures = tuple(around[at][1].picture if 0 <= at < len(around) else None for at in places)
-        treated = treatment.apply(Window(index, self.film.shot_of(index), pictures))
+        with self.clock.busy("treat"):
+            treated = treatment.apply(Window(index, self.film.shot_of(index), pictures))
         if index >= first and treated.counts:
             with self._lock:
                 done = self._counts.setdefault(index, {})

@@ -95,6 +95,7 @@ def _try(stage: str, options: ConvertOptions) -> str:
         "motion": "try `--vfi dis`" if options.vfi != "dis" else "try a lower `--fps`",
         "synthesize": "try a lower `--fps`, or a smaller `--to`",
         "verify": "try `--no-verify`",
+        "treat": "try fewer stages for old film",
         "decode": "try a source that is easier to decode",
     }
     return advice.get(stage, "")
