@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 
 from fastrestore.errors import UsageError
 from fastrestore.geometry import Size, fit_inside, scaled
@@ -188,6 +189,12 @@ class EncodeOptions:
     """For a new soundtrack that must be encoded, in bits a second."""
 
 
+USUAL_STAGES = MappingProxyType(
+    {"deinterlace": "auto", "clean": "medium", "deflicker": "global", "steady": "crop", "grain": "keep"}
+)
+"""Stages for old film, with the word that is usually wanted."""
+
+
 @dataclass(frozen=True, slots=True)
 class FilmOptions:
     """What is done to old film beside restoring it, in the words of the command line; an empty word does nothing."""
@@ -208,6 +215,27 @@ class FilmOptions:
 
     def __bool__(self) -> bool:
         return self != FilmOptions()
+
+    @classmethod
+    def parse(cls, text: str) -> FilmOptions:
+        """Parse `clean,deflicker=local,steady`: stages, each with its word or as it is usually wanted.
+
+        Raises:
+            UsageError: If a stage is unknown. What its word means is for the stage to say.
+        """
+        found: dict[str, str | bool | tuple[str, ...]] = {}
+        for item in filter(None, (part.strip() for part in text.split(","))):
+            name, _, word = item.partition("=")
+            if name == "detelecine":
+                found[name] = True
+            elif name in ("color-from", "colour"):
+                found["color_from"] = (*cls(**found).color_from, word)  # type: ignore[arg-type]
+            elif name in USUAL_STAGES:
+                found[name] = word or USUAL_STAGES[name]
+            else:
+                known = ", ".join(f"`{each}`" for each in (*USUAL_STAGES, "detelecine", "color-from=FILE"))
+                raise UsageError(f"there is no stage `{name}`", f"known: {known}")
+        return cls(**found)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,18 +10,49 @@ from typing import Annotated, Optional
 import typer
 
 from fastrestore.cli.options import AsJson, app
+from fastrestore.errors import UsageError
 
 
 @app.command()
 def compare(
     left: Annotated[Path, typer.Argument(help="A video.", metavar="LEFT")],
-    right: Annotated[Path, typer.Argument(help="Another.", metavar="RIGHT")],
+    right: Annotated[Optional[Path], typer.Argument(help="Another.", metavar="RIGHT")] = None,
     output: Annotated[
-        Optional[Path], typer.Option("-o", "--output", help="Page with a slider.", metavar="PAGE.html")
+        Optional[Path],
+        typer.Option("-o", "--output", help="Page with a slider; a picture with --at.", metavar="FILE"),
+    ] = None,
+    at: Annotated[
+        Optional[str],
+        typer.Option(help="Show LEFT at these times, joined by commas, with and without stages.", metavar="TIMES"),
+    ] = None,
+    stages: Annotated[
+        Optional[str], typer.Option(help="Stages for old film, such as clean,steady=fill.", metavar="LIST")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare two videos: PSNR, SSIM and a before/after page."""
+    """Compare two videos, or one with and without stages for old film: figures, a page, a contact sheet."""
+    if at is not None or stages is not None:
+        _show_stages(left, right, output, at, stages)
+        return
+    if right is None:
+        raise UsageError("there is nothing to compare with", "name a second video, or use `--at TIME --stages LIST`")
+    _compare_two(left, right, output, as_json=as_json)
+
+
+def _show_stages(left: Path, right: Path | None, output: Path | None, at: str | None, stages: str | None) -> None:
+    from fastrestore.config import FilmOptions, parse_time
+    from fastrestore.contact_sheet import write_sheet
+
+    if right is not None or output is None or not at or not stages:
+        raise UsageError(
+            "a contact sheet takes one video, times, stages and a name",
+            "use for example `fastrestore compare FILM --at 3.5,12 --stages clean,steady -o sheet.png`",
+        )
+    write_sheet(left, output, [parse_time(time) for time in at.split(",")], FilmOptions.parse(stages))
+    print(output, file=sys.stderr)
+
+
+def _compare_two(left: Path, right: Path, output: Path | None, *, as_json: bool) -> None:
     from fastrestore import compare as comparison
 
     if output is not None:

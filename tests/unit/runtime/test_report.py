@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 
@@ -22,11 +21,11 @@ class Hands:
 
 
 @pytest.fixture
-def hands(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hands]:
+def hands(monkeypatch: pytest.MonkeyPatch) -> Hands:
     """Put a clock set by hand in the place of the real one."""
     hands = Hands()
     monkeypatch.setattr(report, "time", hands)
-    yield hands
+    return hands
 
 
 def test_a_stage_inside_another_takes_its_time_away(hands: Hands) -> None:
@@ -59,9 +58,14 @@ def test_threads_do_not_take_each_others_time(hands: Hands) -> None:
 
 def test_what_failed_counts_too(hands: Hands) -> None:
     clock = StageClock()
-    with pytest.raises(ValueError, match="broken"), clock.busy("decode"), clock.busy("treat"):
-        hands.now += 2
-        raise ValueError("broken")
+
+    def fail() -> None:
+        with clock.busy("decode"), clock.busy("treat"):
+            hands.now += 2
+            raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        fail()
     with clock.busy("decode"):
         hands.now += 1
     assert (clock.seconds()["decode"], clock.seconds()["treat"]) == (1, 2)
