@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from fastrestore.errors import ExportError
+from fastrestore.export.arch.colournet.network import ColourNet
 from fastrestore.export.arch.loaded import LoadedNetwork
 from fastrestore.export.arch.plainsr.network import PlainSR
 from fastrestore.export.arch.srvgg.network import SRVGG
@@ -46,7 +47,8 @@ def detect(state: State, title: str = "the checkpoint") -> LoadedNetwork:
     some = ", ".join(f"{ascii(name)[1:-1]} {tuple(tensor.shape)}" for name, tensor in list(state.items())[:3])
     raise ExportError(
         f"{title} is of no architecture known here ({len(state)} tensors: {some}, ...)",
-        "known are RIFE 4, RAFT small, SRVGG, PlainSR and what spandrel lists; an ONNX file may serve instead",
+        "known are RIFE 4, RAFT small, SRVGG, PlainSR, ColourNet and what spandrel lists; "
+        "an ONNX file may serve instead",
     )
 
 
@@ -54,7 +56,7 @@ def _loaders() -> tuple[Callable[[State], LoadedNetwork | None], ...]:
     own = tuple(import_module(f"fastrestore.export.arch.{name}").load for name in _MOTION_FOLDERS)
     # Imported last and late: it takes seconds, and our own architectures do not need it.
     foreign = import_module("fastrestore.export.foreign_arch").load
-    return (*own, load_srvgg, load_plainsr, foreign)
+    return (*own, load_srvgg, load_plainsr, load_colournet, foreign)
 
 
 def load_srvgg(state: State) -> LoadedNetwork | None:
@@ -91,6 +93,23 @@ def load_plainsr(state: State) -> LoadedNetwork | None:
         return None
     return _restoration(
         network, state, f"PlainSR ({network.convs} convolutions, {first_weight.shape[0]} channels)", scale
+    )
+
+
+def load_colournet(state: State) -> LoadedNetwork | None:
+    """Build a ColourNet of this project, or return None if the state dict is of none."""
+    network = ColourNet()
+    if not _fits(network, state):
+        return None
+    network.load_state_dict(dict(state))
+    return LoadedNetwork(
+        module=network.eval(),
+        architecture="ColourNet",
+        task=Task.COLOUR,
+        inputs=(Tensor("image", 3),),
+        outputs=(Tensor("coloured", 3), Tensor("confidence", 1)),
+        multiple_px=ColourNet.multiple_px,
+        least_px=ColourNet.multiple_px,
     )
 
 

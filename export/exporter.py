@@ -169,6 +169,7 @@ def _spec(name: str, folder: Path, found: Findings, licence: str, source: str) -
     }
     what = {
         Task.MOTION: "motion between two frames",
+        Task.COLOUR: "guesses the colours of grey pictures",
         Task.RESTORE: "restores" + (f", enlarges x{found.scale}" if found.scale > 1 else ""),
     }[found.task]
     return ModelSpec(

@@ -193,6 +193,8 @@ def _check_tensors(folder: Path, spec: ModelSpec) -> None:
     yielded = [(tensor.channels, tensor.scale) for tensor in spec.outputs]
     if spec.task is Task.RESTORE:
         fits = (taken, yielded) == ([(3, 1)], [(3, spec.scale)])
+    elif spec.task is Task.COLOUR:
+        fits = spec.scale == 1 and taken == [(3, 1)] and yielded in ([(3, 1)], [(3, 1), (1, 1)])
     else:
         pair, instant = [(3, 1), (3, 1)], (1, 0)
         known = ((pair, [(2, 1)]), ([*pair, instant], [(4, 1), (1, 1)]))

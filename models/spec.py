@@ -25,6 +25,7 @@ class Task(StrEnum):
 
     RESTORE = "restore"
     MOTION = "motion"
+    COLOUR = "colour"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +78,12 @@ class ModelSpec:
     working_bytes_per_px: int = 0
     """Peak working memory of the network per input pixel, in bytes, in fp32."""
     inputs: tuple[Tensor, ...] = ()
-    """Pictures are planar R'G'B', `(N, 3, H, W)`, range `[0, 1]`. A restoration network takes one; a motion network
-    takes the left and the right one, and, if it finds the motion at any instant, `t` in (0, 1)."""
+    """Pictures are planar R'G'B', `(N, 3, H, W)`, range `[0, 1]`. A restoration network takes one; a colour network
+    takes a grey one; a motion network takes the left and the right one, and, if it finds the motion at any instant,
+    `t` in (0, 1)."""
     outputs: tuple[Tensor, ...] = ()
-    """A restoration network yields one picture, nominal range `[0, 1]`. A motion network yields flow in pixels of its
+    """A restoration network yields one picture, nominal range `[0, 1]`. So does a colour network, of which the chroma
+    is taken; it may also yield how far that is to be trusted, one channel in `[0, 1]`. A motion network yields flow in pixels of its
     input: four channels (x, y to the left picture; x, y to the right) and a mask (share of the left picture, in
     `[0, 1]`) where it takes `t`; else two channels, from the left picture to the right one."""
     artifacts: Mapping[str, Artifact] = field(default_factory=dict)
@@ -110,6 +113,11 @@ class ModelSpec:
             return cls(**{**fields, **tensors, "task": Task(fields["task"]), "artifacts": artifacts, "folder": folder})
         except (TypeError, ValueError, KeyError) as error:
             raise _row_error(row, error) from error
+
+    @property
+    def sees_whole(self) -> bool:
+        """Whether it must see whole pictures: what it finds at one place depends on all others."""
+        return self.task is not Task.RESTORE
 
     @property
     def any_instant(self) -> bool:

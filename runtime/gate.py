@@ -286,7 +286,7 @@ class _Tally:
 def _regions(spec: ModelSpec, shape: Shape) -> Iterator[tuple[Rect, Rect]]:
     """Yield what the reference reads, and what of it is compared, in pixels of the input."""
     whole = Rect(0, 0, shape.width, shape.height)
-    spots = [] if spec.task is Task.MOTION else list(_spots(spec, whole))
+    spots = [] if spec.sees_whole else list(_spots(spec, whole))
     if not spots or sum(read.size.width * read.size.height for read, _ in spots) >= shape.width * shape.height:
         yield whole, whole
     else:

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import fields
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from fastrestore.config import ConvertOptions, EncodeOptions
+from fastrestore.config import ConvertOptions, EncodeOptions, FilmOptions
 from fastrestore.runtime.journal import Header
 from fastrestore.runtime.media.translate import reading
 from fastrestore.runtime.plan import WorkPlan
+from fastrestore.runtime.treatments.colour_example import ExampleWord
 
 _SAMPLES, _SAMPLE_BYTES = 64, 1 << 16
 _LIBRARIES = ("fastrestore", "av", "numpy", "opencv-python-headless", "onnxruntime", "onnxruntime-gpu", "openvino")
-_HARMLESS = ("overwrite", "restart", "verify", "audio", "max_memory")
+_HARMLESS = ("overwrite", "restart", "verify", "audio", "max_memory", "provenance", "c2pa")
 """Options that change nothing of the output, or that are looked at in another way."""
+_OF_THE_MACHINE = ("backend", "threads", "tile", "spans")
+"""Options that change nothing of the output beyond rounding, or where its key frames are."""
 
 
-def header_for(plan: WorkPlan, options: ConvertOptions, backend: str, source: Path | None) -> Header:
+def header_for(
+    plan: WorkPlan, options: ConvertOptions, backend: str, source: Path | None, encoder_threads: int = 0
+) -> Header:
     """Return what a run depends on.
 
     Raises:
@@ -35,8 +41,51 @@ def header_for(plan: WorkPlan, options: ConvertOptions, backend: str, source: Pa
         settings["motion"] = f"{plan.motion.name} {artifacts}"
     settings["backend"] = backend
     settings["soundtrack"] = "" if options.audio is None else str(identity(options.audio))
-    settings["versions"] = ", ".join(filter(None, map(_version, _LIBRARIES)))
-    return Header(settings, {} if source is None else identity(source))
+    settings |= _examples(options)
+    settings["versions"] = library_versions()
+    return Header(settings, {} if source is None else identity(source), encoder_threads)
+
+
+def library_versions() -> str:
+    """Return the versions of the libraries that decide what the output is, in words."""
+    return ", ".join(filter(None, map(_version, _LIBRARIES)))
+
+
+def with_backend(header: Header, backend: str) -> Header:
+    """Return a header of a run on some backend."""
+    return replace(header, settings={**header.settings, "backend": backend})
+
+
+def with_encoder_threads(options: ConvertOptions, threads: int) -> ConvertOptions:
+    """Return options that say with how many threads a film is encoded throughout."""
+    return replace(options, encode=replace(options.encode, threads=threads))
+
+
+def differing(old: Mapping[str, str], new: Mapping[str, str]) -> str:
+    """Return in words by what two sets of settings differ."""
+    names = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
+    return ", ".join(f"{key}: {old.get(key)} -> {new.get(key)}" for key in names)
+
+
+def wishes(options: ConvertOptions) -> dict[str, str]:
+    """Return the options that decide how the output looks, in words, but for those left at their defaults.
+
+    Raises:
+        DecodeError: If the new soundtrack cannot be read.
+    """
+    usual, words = _all_words(ConvertOptions()), _all_words(options)
+    ignored = (*_HARMLESS, *_OF_THE_MACHINE)
+    asked = {name: word for name, word in words.items() if word != usual[name] and name not in ignored}
+    if options.audio is not None:
+        known = identity(options.audio)
+        asked["soundtrack"] = f"{known['bytes']} bytes, sha256 {known['sample_sha256']}"
+    return asked | _examples(options)
+
+
+def _examples(options: ConvertOptions) -> dict[str, str]:
+    """Return by what the pictures are known that a film is coloured after: their names alone do not tell."""
+    paths = [ExampleWord.parse(words).path for words in options.film.color_from]
+    return {"colours": ", ".join(str(identity(path)["sample_sha256"]) for path in paths)} if paths else {}
 
 
 def identity(path: Path) -> dict[str, int | str]:
@@ -54,7 +103,14 @@ def identity(path: Path) -> dict[str, int | str]:
     return {"bytes": facts.st_size, "changed_ns": facts.st_mtime_ns, "sample_sha256": digest.hexdigest()}
 
 
-def _words(options: ConvertOptions | EncodeOptions) -> dict[str, str]:
+def _all_words(options: ConvertOptions) -> dict[str, str]:
+    """Return the options with those that are grouped in them, each by its own name."""
+    words = {**_words(options), **_words(options.encode), **_words(options.film)}
+    del words["encode"], words["film"]
+    return words
+
+
+def _words(options: ConvertOptions | EncodeOptions | FilmOptions) -> dict[str, str]:
     values = {field.name: getattr(options, field.name) for field in fields(options)}
     return {name: "default" if value is None else str(value) for name, value in values.items()}
 

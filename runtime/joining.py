@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -18,6 +19,7 @@ from fastrestore.runtime.media.survey import Survey, survey
 from fastrestore.runtime.media.track import VideoTrack
 from fastrestore.runtime.media.tracks import TrackCopier, TrackSummary
 from fastrestore.runtime.media.writer import Company, FilmWriter, SegmentFile
+from fastrestore.runtime.origin import origin_of
 from fastrestore.runtime.plan import WorkPlan
 from fastrestore.runtime.verify.findings import Finding, errors
 from fastrestore.runtime.verify.verification import check, promise_of, refuse
@@ -37,6 +39,8 @@ class Film:
     """Seconds of the source that become 0 in the output."""
     reader: VideoReader | None
     """The file whose other tracks go along, or None."""
+    summary: str = ""
+    """What was done, in sentences, for its tags."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,8 @@ class Joined:
 
     frames: int
     tracks: TrackSummary
+    settings: Mapping[str, str]
+    """How it was made, as its manifest has it."""
 
 
 def check_company(film: Film) -> None:
@@ -63,7 +69,7 @@ def join(path: Path, segments: list[SegmentFile], film: Film) -> Joined:
         EncodeError: If it cannot be written, or does not hold what it should.
         DecodeError: If a track of the source cannot be read.
     """
-    with FilmWriter(path, film.output, film.track, film.options.encode, _company(film)) as writer:
+    with FilmWriter(path, film.output, film.track, film.options.encode, _company(film), comment=film.summary) as writer:
         writer.write(segments)
     base = film.track.time_base
     found = survey(path, seams=[segment.stamps.first * base for segment in segments[1:]])
@@ -75,7 +81,7 @@ def join(path: Path, segments: list[SegmentFile], film: Film) -> Joined:
     postscript.append(path, manifest.to_text())
     if postscript.read(path) != manifest.to_text():
         raise EncodeError("the written file does not hold its manifest", "run the command again; check the disk")
-    return Joined(sum(len(segment.stamps) for segment in segments), writer.tracks)
+    return Joined(sum(len(segment.stamps) for segment in segments), writer.tracks, manifest.settings)
 
 
 def _company(film: Film) -> Company:
@@ -132,5 +138,7 @@ def _settings(film: Film, tracks: TrackSummary) -> dict[str, str]:
         "restore": ", ".join(spec.name for spec in film.plan.chain),
         "motion": film.plan.motion.name if film.plan.motion else "",
         "order": film.plan.order.value,
+        "provenance": film.summary,
         "encode": f"{options.encode.codec} {options.encode.crf or ''} {options.encode.preset or ''}".strip(),
+        **origin_of(film.plan, options, None if film.reader is None else film.reader.path).words(),
     }

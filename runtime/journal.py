@@ -1,7 +1,8 @@
 """The record of an unfinished run: what was asked for, and every segment that is done. It only ever grows.
 
 One line each, and before it the CRC-32 of the line: a line that was torn by a crash or a failing disk is known as such,
-and the record ends before it. The first line is the header. Links are not followed.
+and the record ends before it. The first line is the header. Segments may be recorded in any order. Links are not
+followed.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import stat
 import zlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -26,6 +29,7 @@ from fastrestore.runtime.observation import Opening
 from fastrestore.runtime.timeline import SegmentStart
 
 SCHEMA = "fastrestore.journal/1"
+_NAME = re.compile(r"(\d{6})\.nut")
 LONGEST_BYTES = 256 << 20
 """A longer record is no record of ours: a film of a thousand hours has 100 MB."""
 
@@ -38,6 +42,9 @@ class Header:
     """Everything that the output depends on, in words."""
     source: Mapping[str, Any]
     """What the source was: size, time of change, a checksum."""
+    encoder_threads: int = 0
+    """With how many the segments are encoded, where that changes them; whoever goes on takes the same number. 0: it
+    does not, or nobody fixed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +69,27 @@ class Done:
     sequential: bool = False
     """Whether the source must be read from its beginning to get to the next one: it had faults so far."""
     totals: Mapping[str, int] = field(default_factory=dict)
-    """Counts for the report, from the film's beginning up to here."""
+    """Counts of the source for the report, from the film's beginning up to here."""
     warnings: tuple[str, ...] = ()
     """What the report has to tell of the source, from the film's beginning up to here."""
     treated: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     """What the stages for old film did to this segment's source frames, in numbers, by shot."""
+    made: Mapping[str, int] | None = None
+    """Counts of what was done for this segment alone; None in older records, whose `totals` hold them."""
+    between: str = ""
+    """Which of its output frames lie between two source frames, as a `FrameSet`."""
+
+    @property
+    def number(self) -> int:
+        """Of the segment in the film, from 0.
+
+        Raises:
+            ValueError: If its file does not have a segment's name.
+        """
+        match = _NAME.fullmatch(self.name)
+        if match is None:
+            raise ValueError(f"{self.name!r} is no segment's name")
+        return int(match[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +107,56 @@ class Record:
 
     header: Header
     done: list[Done] = field(default_factory=list)
+    """The segments from the first on, in order, as far as none is missing."""
     finished: Finished | None = None
+    ahead: dict[int, Done] = field(default_factory=dict)
+    """The segments beyond the first that is missing, by number."""
+
+    def add(self, done: Done) -> None:
+        """Note a segment.
+
+        Raises:
+            ValueError: If it is on record already, or its file does not have a segment's name.
+        """
+        number = done.number
+        if number < len(self.done) or number in self.ahead:
+            raise ValueError(f"segment {number} is on record already")
+        self.ahead[number] = done
+        while (following := self.ahead.pop(len(self.done), None)) is not None:
+            self.done.append(following)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every segment of the film is there."""
+        return bool(self.done) and self.done[-1].next is None
+
+    @property
+    def frames(self) -> int:
+        """Output frames of all segments."""
+        return sum(len(done.stamps) for done in (*self.done, *self.ahead.values()))
+
+    def keep(self, kept: Iterable[Done]) -> None:
+        """Forget all segments but these, and that the output was finished."""
+        self.done, self.ahead, self.finished = [], {}, None
+        for done in kept:
+            self.add(done)
+
+    def counts(self) -> dict[str, int]:
+        """Return the report's counts up to the first segment that is missing."""
+        if not self.done:
+            return {}
+        counts = dict(self.done[-1].totals)
+        made: Counter[str] = Counter()
+        for done in self.done:
+            if done.made is None:
+                made = Counter({name: done.totals.get(name, 0) for name in MADE})
+            else:
+                made.update(done.made)
+        return {**counts, **made}
+
+
+MADE = ("restored_frames", "synthesized_frames")
+"""What is counted for each segment alone."""
 
 
 def treated_counts(record: Record) -> dict[int, dict[str, float]]:
@@ -117,7 +189,7 @@ class Journal:
             EncodeError: If it cannot be written.
         """
         record = Record(header)
-        self.keep(record, 0)
+        self.rewrite(record)
         return record
 
     def read(self) -> Record | None:
@@ -160,14 +232,14 @@ class Journal:
             finally:
                 os.close(descriptor)
 
-    def keep(self, record: Record, count: int) -> None:
-        """Forget all but the first `count` segments: the new record takes the old one's place as a whole.
+    def rewrite(self, record: Record) -> None:
+        """Write a record's header and segments anew: they take the old record's place as a whole.
 
         Raises:
             EncodeError: If it cannot be written.
         """
-        kept, part = record.done[:count], part_path(self._path)
-        data = b"".join([_line(record.header), *map(_line, kept)])
+        part = part_path(self._path)
+        data = b"".join([_line(record.header), *map(_line, (*record.done, *record.ahead.values()))])
         with writing(self._path):
             part.unlink(missing_ok=True)
             descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
@@ -177,7 +249,6 @@ class Journal:
                 os.close(descriptor)
             part.replace(self._path)
         self._length = len(data)
-        record.done[:], record.finished = kept, None
 
     def _content(self) -> bytes:
         """Return the file's content; nothing if it is no file, or longer than any of ours."""
@@ -233,7 +304,7 @@ def _add(record: Record | None, kind: str, fields: dict[str, Any]) -> tuple[Reco
         if record is None or record.finished is not None:
             return record, False
         if kind == "done":
-            record.done.append(_done(fields))
+            record.add(_done(fields))
         elif kind == "finished":
             record.finished = Finished(**fields)
         else:
@@ -251,10 +322,9 @@ def _done(fields: dict[str, Any]) -> Done:
     fields["warnings"] = tuple(map(str, fields.get("warnings", ())))
     treated = fields.get("treated", {})
     fields["treated"] = {int(shot): {str(k): float(v) for k, v in row.items()} for shot, row in treated.items()}
-    done = Done(**fields)
-    if Path(done.name).name != done.name:
-        raise ValueError("a name that leads elsewhere")
-    return done
+    made = fields.get("made")
+    fields["made"] = None if made is None else {str(name): int(count) for name, count in made.items()}
+    return Done(**fields)
 
 
 def _start(fields: dict[str, Any]) -> SegmentStart:

@@ -23,6 +23,7 @@ from fastrestore.config import Plan, cpu_count
 from fastrestore.frames import Frame, Picture
 from fastrestore.kernels.ops import Ops
 from fastrestore.runtime.executors import open_executor
+from fastrestore.runtime.frame_set import FrameSet
 from fastrestore.runtime.motion import MotionEstimator, PairMotion
 from fastrestore.runtime.report import StageClock
 from fastrestore.runtime.restorer import Restorer
@@ -133,11 +134,26 @@ class FramePipeline:
         self.clock.set_workers("synthesize", self._workers)
         self.synthesized = 0
         """Output frames that lie between two source frames."""
+        self._between: list[int] = []
 
     @property
     def stats(self) -> TimelineStats:
         """What the timeline saw so far."""
         return self._timeline.stats
+
+    def count_between(self, index: int) -> None:
+        """Note that an output frame lies between two source frames."""
+        self.synthesized += 1
+        self._between.append(index)
+
+    def take_between(self, begin: int, end: int | None = None) -> FrameSet:
+        """Return which output frames from number `begin` up to `end` lie between two source frames, and forget them."""
+        taken = [index for index in self._between if end is None or index < end]
+        self._between = self._between[len(taken) :]
+        inside = set(taken)
+        return FrameSet.from_flags(
+            (index in inside for index in range(begin, taken[-1] + 1 if taken else begin)), begin
+        )
 
     def __iter__(self) -> Generator[Frame, None, None]:
         """Yield finished frames, which are the caller's; see `marked`."""
@@ -281,7 +297,7 @@ class _Work:
             sent = self._synthesize.submit(lambda: self._finished(self._steps.send(alone.future.result()), instant))
             alone.done_with(sent)
             return Shared(sent, _close)
-        self._owner.synthesized += 1
+        self._owner.count_between(instant.index)
         right = prepared.interval.right
         assert right is not None
         if self._stages.plan is Plan.INTERPOLATE_FIRST:

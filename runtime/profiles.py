@@ -15,7 +15,7 @@ from types import MappingProxyType
 from fastrestore.config import MAX_DIMENSION_PX
 from fastrestore.errors import UsageError
 from fastrestore.geometry import Size
-from fastrestore.models.spec import ModelSpec, Task
+from fastrestore.models.spec import ModelSpec
 from fastrestore.runtime.engine_key import Profile, Shape
 
 LEAST_SIDE_PX = 64
@@ -58,7 +58,7 @@ def class_profile(name: str, spec: ModelSpec) -> Profile:
     if name not in RESOLUTIONS:
         raise UsageError(f"unknown profile `{name}`", f"known: {', '.join(RESOLUTIONS)}; or `--size WxH`")
     found = RESOLUTIONS[name]
-    if found.tiles and spec.task is Task.MOTION:
+    if found.tiles and spec.sees_whole:
         whole = ", ".join(name for name, other in RESOLUTIONS.items() if not other.tiles)
         raise UsageError(f"`{spec.name}` sees whole pictures, so it has no profile `{name}`", f"use {whole}")
     return Profile(
@@ -98,7 +98,7 @@ def parse_size(text: str) -> Size:
 
 def usual_profiles(spec: ModelSpec) -> tuple[Profile, ...]:
     """Return the profiles that are built for a model unless others are asked for."""
-    whole_only = spec.task is Task.MOTION
+    whole_only = spec.sees_whole
     names = [name for name, found in RESOLUTIONS.items() if found.usual and not (found.tiles and whole_only)]
     return tuple(class_profile(name, spec) for name in names)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 STAGES = ("decode", "motion", "restore", "synthesize", "encode", "verify", "treat")
 
@@ -182,3 +182,6 @@ class Progress:
     """Frames of these that an earlier, interrupted run had encoded."""
     phase: str = "convert"
     """`look`: the film is looked over for its stages, and the frames are the source's; `convert`: it is converted."""
+
+
+OnProgress: TypeAlias = Callable[[Progress], None]

@@ -16,6 +16,7 @@ from fastrestore.files import part_path, sync_names
 from fastrestore.frames import Frame
 from fastrestore.runtime.journal import Done, Record
 from fastrestore.runtime.media.segment import Encoded, SegmentWriter, prove_segment
+from fastrestore.runtime.media.stamps import Stamps
 from fastrestore.runtime.media.track import VideoTrack
 from fastrestore.runtime.media.translate import writing
 from fastrestore.runtime.media.writer import SegmentFile
@@ -47,11 +48,15 @@ class Passed:
     """Number of the first source frame after it."""
     sequential: bool
     totals: Mapping[str, int]
-    """Counts from the beginning of the film."""
+    """Counts of the source from the beginning of the film."""
     warnings: tuple[str, ...] = ()
     """What was noticed of the source from the beginning of the film."""
     treated: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     """What was done to source frames since the point before, by shot."""
+    between: str = ""
+    """Which output frames since the point before lie between two source frames, as a `FrameSet`."""
+    made: Mapping[str, int] | None = None
+    """Counts of what was done since the point before."""
 
 
 class SegmentMaker:
@@ -81,7 +86,7 @@ class SegmentMaker:
         passed: Callable[[Mark | None], Passed],
         on_frame: Callable[[], object],
     ) -> None:
-        """Make all segments that are still missing.
+        """Make the segments that are missing, up to the next one that is there already.
 
         Args:
             frames: Finished frames; the first of each segment with its mark.
@@ -98,14 +103,17 @@ class SegmentMaker:
                 if mark is not None:
                     if writer is not None:
                         self._close(writer, passed(mark))
+                        if self._number in self._record.ahead:
+                            break
                     writer = self._open()  # and the last one's encoder is let go of
                 assert writer is not None, "the first frame begins a segment"
                 with self._clock.busy("encode"):
                     writer.write(Frame(frame.picture, frame.pts - self._recipe.shift, frame.duration))
                 on_frame()
-            if writer is None:
-                writer = self._open()  # its `finish` says that there is nothing to encode
-            self._close(writer, passed(None))
+            else:
+                if writer is None:
+                    writer = self._open()  # its `finish` says that there is nothing to encode
+                self._close(writer, passed(None))
             self._wait()
         finally:
             if writer is not None:
@@ -141,19 +149,35 @@ class SegmentMaker:
     def _settle(self, path: Path, encoded: Encoded, source_begin: int, passed: Passed) -> None:
         part = part_path(path)
         with self._clock.busy("verify"):
-            proof = prove_segment(part, self._recipe.track, encoded, decode=self._recipe.decode)
-            digest = file_sha256(part)
-        with writing(path):
-            size = part.stat().st_size
-            part.replace(path)
-        sync_names(path.parent)
-        done = Done(
-            name=path.name,
-            bytes=size,
-            sha256=digest,
-            payload_sha256=proof.payload_sha256,
-            reorder=proof.reorder,
-            stamps=encoded.stamps,
+            proved = prove(part, encoded, self._recipe)
+        put_on_record(self._work, self._record, part, proved.done(path.name, source_begin, passed))
+
+
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """A segment's file that holds what was encoded."""
+
+    bytes: int
+    sha256: str
+    payload_sha256: str
+    reorder: int
+    stamps: Stamps
+
+    def done(self, name: str, source_begin: int, passed: Passed) -> Done:
+        """Return what is to be recorded of it.
+
+        Args:
+            name: Of its file.
+            source_begin: Number of its first source frame.
+            passed: What lies behind its end.
+        """
+        return Done(
+            name=name,
+            bytes=self.bytes,
+            sha256=self.sha256,
+            payload_sha256=self.payload_sha256,
+            reorder=self.reorder,
+            stamps=self.stamps,
             source_begin=source_begin,
             source_end=passed.source_end,
             next=passed.next,
@@ -161,17 +185,40 @@ class SegmentMaker:
             totals=passed.totals,
             warnings=passed.warnings,
             treated=passed.treated,
+            made=passed.made,
+            between=passed.between,
         )
-        self._work.journal.append(done)
-        self._record.done.append(done)
 
 
-def whole_segments(work: WorkFolder, record: Record) -> int:
-    """Return how many of the recorded segments are on the disk as they were recorded, from the first on."""
-    for count, done in enumerate(record.done):
-        if done.name != work.segment(count).name or not _is_whole(work.path / done.name, done):
-            return count
-    return len(record.done)
+def prove(part: Path, encoded: Encoded, recipe: Recipe) -> Proved:
+    """Read a segment's file back and hold it against what was encoded.
+
+    Raises:
+        EncodeError: If it cannot be read, or differs.
+    """
+    proof = prove_segment(part, recipe.track, encoded, decode=recipe.decode)
+    sha256 = file_sha256(part)
+    with writing(part):
+        return Proved(part.stat().st_size, sha256, proof.payload_sha256, proof.reorder, encoded.stamps)
+
+
+def put_on_record(work: WorkFolder, record: Record, part: Path, done: Done) -> None:
+    """Give a proved segment, whose content is on the disk, its name, and then its line in the journal.
+
+    Raises:
+        EncodeError: If either cannot be written.
+    """
+    with writing(work.path / done.name):
+        part.replace(work.path / done.name)
+    sync_names(work.path)
+    work.journal.append(done)
+    record.add(done)
+
+
+def whole_segments(work: WorkFolder, record: Record) -> list[Done]:
+    """Return the recorded segments that are on the disk as they were recorded."""
+    recorded = (*record.done, *record.ahead.values())
+    return [done for done in recorded if _is_whole(work.path / done.name, done)]
 
 
 def _is_whole(path: Path, done: Done) -> bool:

@@ -53,7 +53,7 @@ class Source:
 
     @contextmanager
     def _read(self, begin: Opening | None, *, sequential: bool) -> Iterator[Entered]:
-        if begin is None or self.reader is None:
+        if begin is None or begin.index == 0 or self.reader is None:
             yield Entered(self.reader, iter(self.frames))
             return
         with frames_from(self.reader, self._open, begin, sequential=sequential) as entered:

@@ -8,12 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from fastrestore.config import ConvertOptions, Plan
-from fastrestore.errors import DeviceError, EngineError
+from fastrestore.errors import DeviceError, EngineError, OutOfDeviceMemoryError
 from fastrestore.geometry import Size
 from fastrestore.kernels.ops import open_ops
 from fastrestore.models.catalog import motion_model
 from fastrestore.models.spec import ModelSpec
 from fastrestore.runtime.engine import BackendChoice, BuiltAhead, Engine, choose_backend
+from fastrestore.runtime.engine_pool import EnginePool
 from fastrestore.runtime.motion import open_estimator
 from fastrestore.runtime.on_device.engine import AddressEngine
 from fastrestore.runtime.on_device.opening import Task, open_steps
@@ -25,33 +26,45 @@ from fastrestore.runtime.steps import Steps
 
 
 @contextmanager
-def open_stages(plan: WorkPlan, options: ConvertOptions) -> Iterator[tuple[Stages, BackendChoice | None]]:
-    """Open engines and kernels for a plan; close them on the way out."""
+def open_stages(
+    plan: WorkPlan, options: ConvertOptions, pool: EnginePool | None = None
+) -> Iterator[tuple[Stages, BackendChoice | None]]:
+    """Open engines and kernels for a plan; close them on the way out.
+
+    Args:
+        plan: The plan.
+        options: What it was made from.
+        pool: Lends the engines, and gets them back; None opens them for this plan alone.
+
+    Raises:
+        OutOfDeviceMemoryError: If the card has too little memory beside another run that the pool has lent engines to.
+        FastRestoreError: If something cannot be opened.
+    """
     ops = open_ops("cpu")
     with ExitStack() as stack:
+        pool = pool or stack.enter_context(EnginePool(most_idle=0))
         motion = plan.motion or motion_model("dis")
-        networks = [*plan.chain, *([] if motion.classical else [motion])]
-        choice = choose_backend(options.backend, _networks(plan)) if networks else None
-        opened: dict[str, Engine] = {}
-        if choice is not None:
-            sizes = _input_sizes(plan)
-            for spec in networks:
-                if spec.name not in opened:
-                    engine = choice.backend.open(spec, threads=options.threads, size=sizes.get(spec.name))
-                    opened[spec.name] = stack.enter_context(engine)
+        choice, opened = None, dict[str, Engine]()
+        if networks := _networks(plan):
+            lent = stack.enter_context(pool.lend(options.backend, networks, options.threads))
+            choice, opened = lent.choice, lent.engines
         engines = [opened[spec.name] for spec in plan.chain]
         restorer = Restorer(engines, ops, Output(plan.size, plan.format, plan.colour), tile=options.tile)
         estimator = open_estimator(motion, ops, opened.get(motion.name))
-        on_device, way = _open_on_device(stack, engines, plan, options)
+        on_device, way = _open_on_device(stack, engines, plan, options, shared=pool.shared)
         if way and choice is not None:
             choice = replace(choice, reason=f"{choice.reason}; {way}")
         yield Stages(ops, restorer, estimator, plan.order, on_device), choice
 
 
 def _open_on_device(
-    stack: ExitStack, engines: Sequence[Engine], plan: WorkPlan, options: ConvertOptions
+    stack: ExitStack, engines: Sequence[Engine], plan: WorkPlan, options: ConvertOptions, *, shared: bool
 ) -> tuple[Steps[Any] | None, str]:
-    """Open the steps on the card that all engines run on by addresses, if they do, and say which way frames take."""
+    """Open the steps on the card that all engines run on by addresses, if they do, and say which way frames take.
+
+    Raises:
+        OutOfDeviceMemoryError: If there is too little memory on a shared card: alone, frames might well stay on it.
+    """
     addressed = [engine for engine in engines if isinstance(engine, AddressEngine)]
     if not engines or len(addressed) < len(engines):
         return None, ""
@@ -62,6 +75,8 @@ def _open_on_device(
     try:
         return stack.enter_context(open_steps(addressed, task)), "frames stay on the card"
     except DeviceError as error:  # a driver too old for the kernels, or too little memory for pictures
+        if shared and isinstance(error, OutOfDeviceMemoryError):
+            raise
         return None, f"frames go through the host's memory: {error.message}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,8 +16,13 @@ from fastrestore.files import digest, sync_names
 from fastrestore.runtime.journal import Journal
 from fastrestore.runtime.media.translate import writing
 
+PREPARED = ("colour",)
+"""Folders in a work folder that stages for old film may fill."""
 _SUFFIX = ".fastrestore"
-_OURS = re.compile(r"\d{6}\.nut(\.part)?|output\.part|journal(\.part)?|film(\.[0-9a-f]{16}\.part)?|lock")
+_OF_WORKERS = re.compile(r"\d{6}\.nut\.w\d+\.[0-9a-f]+\.\d+\.part")
+_OURS = re.compile(
+    rf"\d{{6}}\.nut(\.part)?|{_OF_WORKERS.pattern}|output\.part|journal(\.part)?|film(\.[0-9a-f]{{16}}\.part)?|lock|probe\.[0-9a-f]{{32}}\.part"
+)
 
 
 def folder_for(output: Path) -> Path:
@@ -69,9 +75,21 @@ class WorkFolder:
             EncodeError: If something cannot be removed.
         """
         with writing(self.path):
+            self._remove_prepared()
             for path in self._ours():
                 if path.name != "lock":
                     path.unlink()
+
+    def clear_parts(self) -> None:
+        """Remove what workers left behind that were ended.
+
+        Raises:
+            EncodeError: If something cannot be removed.
+        """
+        with writing(self.path):
+            for path in self._ours():
+                if _OF_WORKERS.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Remove the folder with everything of ours in it. What is not ours stays, and then the folder does too.
@@ -79,11 +97,19 @@ class WorkFolder:
         The output is in its place by now, so that nothing that fails here is worth failing for.
         """
         with suppress(OSError):
+            self._remove_prepared()
             # The journal nearly last: by it the next run knows that the output is whole. The lock after it: nobody
             # else may have begun anew by then.
             for path in sorted(self._ours(), key=lambda path: (path.name == "lock", path.name == "journal")):
                 path.unlink()
             self.path.rmdir()
+
+    def _remove_prepared(self) -> None:
+        """Remove what stages for old film have prepared. A link in its place is none of ours."""
+        for name in PREPARED:
+            folder = self.path / name
+            if folder.is_dir() and not folder.is_symlink():
+                shutil.rmtree(folder)
 
     def _ours(self) -> list[Path]:
         return [path for path in self.path.iterdir() if _OURS.fullmatch(path.name) and not path.is_dir()]

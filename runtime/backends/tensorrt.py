@@ -249,7 +249,7 @@ def profile_for(spec: ModelSpec, profiles: Iterable[Profile], size: Size | None)
     ranges = [profile for profile in known if profile.least != profile.most]
     if size is not None:
         shape = run_shape(spec, size)
-        if (found := choose(known, shape)) is not None or spec.task is Task.MOTION:
+        if (found := choose(known, shape)) is not None or spec.sees_whole:
             return found
         # What is too large is cut into tiles. An engine for one exact size would be a poor one for them.
         return max(ranges, key=lambda profile: (profile.most.batch, _area(profile)), default=None)

@@ -44,6 +44,9 @@ class Encoder:
     """Shortest side it can encode."""
     odd_sizes: bool = True
     """Whether a side whose chroma is halved may be odd."""
+    threads: tuple[tuple[int, int], ...] = ()
+    """Where their number changes what it makes: how many it takes by itself, by the least number of cores for which it
+    takes so many; the first row that fits. 0 stands for one a core. Empty where it makes the same with any number."""
 
 
 _X26X_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
@@ -53,11 +56,13 @@ _NV = {"rc": "vbr"}
 ENCODERS: Mapping[str, Encoder] = MappingProxyType(
     {
         "x264": Encoder(
-            "libx264", crf=18, preset="veryfast", presets=_X26X_PRESETS, hdr_option="x264-params", odd_sizes=False
+            "libx264", crf=18, preset="veryfast", presets=_X26X_PRESETS, hdr_option="x264-params", odd_sizes=False,
+            threads=((1, 0),),
         ),
         "x265": Encoder(
             "libx265", crf=20, preset="fast", presets=_X26X_PRESETS, hdr_option="x265-params",
             options={"x265-params": "log-level=none"}, odd_sizes=False,
+            threads=((32, 5), (16, 4), (8, 3), (4, 2), (1, 1)),
             least_px=64,  # below, its lookahead writes beyond its buffers (x265 4.2 under valgrind: 48x32, 32x128)
         ),
         "svtav1": Encoder(
@@ -103,6 +108,26 @@ def find_encoder(options: EncodeOptions) -> Encoder:
         known = ", ".join(str(depth) for depth in encoder.depths)
         raise UsageError(f"codec `{options.codec}` has no {options.bit_depth} bit (has {known})", "use `--codec x265`")
     return encoder
+
+
+def fixed_threads(options: EncodeOptions, cores: int) -> int:
+    """Return with how many threads a film is encoded throughout, by whatever process on however many cores.
+
+    Args:
+        options: Encoder settings.
+        cores: How many the process may use that begins the film.
+
+    Returns:
+        As many as the encoder takes by itself, where their number changes what it makes; else what was asked for, 0.
+
+    Raises:
+        UsageError: If the encoder is unknown.
+    """
+    if options.threads:
+        return options.threads
+    fitting = (threads for least, threads in find_encoder(options).threads if cores >= least)
+    threads = next(fitting, None)
+    return 0 if threads is None else threads or cores
 
 
 def require_installed(encoder: Encoder) -> None:

@@ -25,7 +25,7 @@ from fastrestore.frames import Frame
 from fastrestore.runtime.media import pixels
 from fastrestore.runtime.media.encoders import find_encoder
 from fastrestore.runtime.media.payload import as_muxed
-from fastrestore.runtime.media.stamps import Stamps
+from fastrestore.runtime.media.stamps import Stamps, Ticks
 from fastrestore.runtime.media.stream import add_video, encodable, open_encoder
 from fastrestore.runtime.media.thumbnails import Thumbnail, apart, samples_per_pixel, thumbnail
 from fastrestore.runtime.media.track import VideoTrack
@@ -78,7 +78,7 @@ class SegmentWriter:
 
     def __init__(self, path: Path, track: VideoTrack, options: EncodeOptions, *, after: int | None = None) -> None:
         self._path, self._track, self._options = path, track, options
-        self._last_stamp = after
+        self._ticks = Ticks(track.time_base, after)
         self._stamps: list[int] = []
         self._durations: dict[int, int] = {}
         self._last_duration = 0
@@ -110,10 +110,7 @@ class SegmentWriter:
         picture = pixels.frame_from_picture(frame.picture)
         picture = encodable(picture, self._stream)
         picture.time_base = base
-        stamp = round(frame.pts / base)
-        if self._last_stamp is not None:
-            stamp = max(stamp, self._last_stamp + 1)  # repaired times may lie closer together than the clock ticks
-        self._last_stamp = stamp
+        stamp = self._ticks.at(frame.pts)
         self._stamps.append(stamp)
         self._last_duration = round(frame.duration / base)
         picture.pts = stamp - self._stamps[0]

@@ -4,7 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import accumulate, chain, groupby, pairwise, repeat
+
+
+class Ticks:
+    """Turns instants into ticks that rise, one frame after the other.
+
+    Args:
+        base: Seconds of a tick.
+        after: The last tick before the first frame, or None.
+    """
+
+    def __init__(self, base: Fraction, after: int | None) -> None:
+        self._base, self._last = base, after
+
+    def at(self, pts: Fraction) -> int:
+        """Return the tick of the next frame, which is shown at `pts` seconds."""
+        stamp = round(pts / self._base)
+        if self._last is not None:
+            stamp = max(stamp, self._last + 1)  # repaired times may lie closer together than the clock ticks
+        self._last = stamp
+        return stamp
 
 
 @dataclass(frozen=True, slots=True)

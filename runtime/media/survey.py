@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from fastrestore.errors import DecodeError
+from fastrestore.runtime.manifest import stamp_of
 from fastrestore.runtime.media import postscript
 from fastrestore.runtime.media.opening import open_file
 from fastrestore.runtime.media.tags import is_cover
@@ -234,7 +234,7 @@ def _video(path: Path, container: InputContainer, *, best: bool) -> VideoStream:
 
 
 def _units(seams: Sequence[Fraction], stream: Stream) -> list[int]:
-    return [math.ceil(seam / (stream.time_base or 1)) for seam in seams]
+    return [stamp_of(seam, stream.time_base or Fraction(1)) for seam in seams]
 
 
 def _read(path: Path, container: InputContainer, tallies: dict[int, _Tally]) -> tuple[tuple[Fraction | None, ...], str]:

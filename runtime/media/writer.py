@@ -67,16 +67,24 @@ class FilmWriter:
         track: The video.
         options: What the segments were encoded with.
         company: What goes along; it belongs to the writer from here on.
+        comment: A tag for the file, where the source does not have one of its own.
 
     Raises:
         UsageError: If container and codec do not fit.
     """
 
     def __init__(
-        self, path: Path, named: Path, track: VideoTrack, options: EncodeOptions, company: Company | None = None
+        self,
+        path: Path,
+        named: Path,
+        track: VideoTrack,
+        options: EncodeOptions,
+        company: Company | None = None,
+        *,
+        comment: str = "",
     ) -> None:
         self._path, self._track, self._options = path, track, options
-        self._company = company or Company()
+        self._company, self._comment = company or Company(), comment
         self._encoder = find_encoder(options)
         self._kind = require_fit(named, options.codec, self._encoder.name)
         self.track_count = 0
@@ -141,6 +149,8 @@ class FilmWriter:
             self.tracks = copier.attach(output, self._kind)
             stream.metadata.update(copier.stream_tags(copier.video_index))
             stream.disposition = copier.stream_disposition(copier.video_index)
+        if self._comment:
+            output.metadata.setdefault("comment", self._comment)
         if soundtrack is not None:
             soundtrack.attach(output, self._kind)
             self.tracks.copied.append(soundtrack.label)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -18,7 +18,7 @@ from fastrestore.runtime.source import Source
 from fastrestore.runtime.treatments import study
 from fastrestore.runtime.treatments.table import Stage, Tools, asked_for
 from fastrestore.runtime.treatments.treating import Treating
-from fastrestore.runtime.treatments.treatment import Film, Finish
+from fastrestore.runtime.treatments.treatment import Film, Finish, Shot
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,15 @@ class FilmWork:
                 "begin_s": float(film.pts[shot.begin]),
                 "frames": len(shot),
                 **self.treating.report(shot),
+                **_finishing(self.finishes, shot),
                 **{name: round(value, 3) for name, value in counts.get(shot.number, {}).items()},
             }
             for shot in film.shots
         ]
+
+
+def _finishing(finishes: Iterable[Finish], shot: Shot) -> dict[str, float | str]:
+    return {f"{finish.name}.{name}": value for finish in finishes for name, value in finish.report(shot).items()}
 
 
 def treated_info(info: StreamInfo, options: FilmOptions) -> StreamInfo:
@@ -77,6 +82,8 @@ def open_film_work(
     folder: Path,
     ops: Ops,
     on_frame: Callable[[int], object] | None = None,
+    *,
+    restored: bool = True,
 ) -> FilmWork | None:
     """Make a film's stages ready.
 
@@ -86,6 +93,7 @@ def open_film_work(
         folder: The work folder, where what was seen is kept.
         ops: Pixel kernels.
         on_frame: Called with the number of frames seen so far, while the film is looked over.
+        restored: Whether networks restore it.
 
     Returns:
         The stages, or None if none is asked for.
@@ -98,7 +106,7 @@ def open_film_work(
     if not stages:
         return None
     film = _film(source, stages, folder / "film", ops, on_frame)
-    tools = Tools(ops, lambda begin, end: _pictures(source, film, begin, end), folder)
+    tools = Tools(ops, lambda begin, end: _pictures(source, film, begin, end), folder, restored)
     opened = [stage.open(film, tools) for stage in stages.values()]
     treatments = [each.treatment for each in opened if each.treatment is not None]
     return FilmWork(Treating(film, treatments), tuple(each.finish for each in opened if each.finish is not None))

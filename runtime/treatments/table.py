@@ -25,6 +25,8 @@ class Tools:
     read: Read
     folder: Path
     """Where it may keep what it made of the film; beside the unfinished output, and removed with it."""
+    restored: bool = True
+    """Whether networks restore the film."""
 
 
 class Stage(Protocol):

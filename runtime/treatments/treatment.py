@@ -151,6 +151,11 @@ class Treatment(Protocol):
 class Finish(Protocol):
     """Changes finished pictures, those between two source frames too, just before they are encoded."""
 
+    @property
+    def name(self) -> str:
+        """As in reports."""
+        ...
+
     def apply(self, picture: Picture, index: int, shot: int) -> Picture:
         """Return a picture of the output finished: a new one, or the very same.
 
@@ -161,4 +166,8 @@ class Finish(Protocol):
             index: Number of the output frame, from 0.
             shot: Number of the source's shot that it belongs to.
         """
+        ...
+
+    def report(self, shot: Shot) -> Mapping[str, float | str]:
+        """Return what is done to a shot, as far as it is known from the film's findings."""
         ...

@@ -13,6 +13,7 @@ from fastrestore.runtime.media.decodecheck import Look, Screening, Trouble
 from fastrestore.runtime.media.survey import Survey, manifest_text, survey
 from fastrestore.runtime.verify.against import same_film, same_tracks, span_of
 from fastrestore.runtime.verify.findings import Finding, at, warning
+from fastrestore.runtime.verify.provenance import check_provenance
 from fastrestore.runtime.verify.screening import Beside, alone
 from fastrestore.runtime.verify.verification import check, soundness
 
@@ -82,6 +83,7 @@ def verify(path: Path, *, against: Path | None = None, decode: bool = True) -> V
     if decode:
         seen, compared = _decode(found, source, manifest)
         findings += seen
+    findings += check_provenance(path)
     stamps = found.video.stamps
     return Verdict(
         file=str(path),

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, TypeAlias
 from fastrestore.config import ConvertOptions, EncodeOptions, OnError, Plan, RateTarget, Target
 from fastrestore.errors import DecodeError, UsageError
 from fastrestore.frames import Frame, StreamInfo
-from fastrestore.runtime.job import Job, OnProgress
+from fastrestore.runtime.job import Job
 from fastrestore.runtime.media.reader import VideoReader
 from fastrestore.runtime.media.watchdog import Watchdog
 from fastrestore.runtime.plan import make_plan
-from fastrestore.runtime.report import RunReport
+from fastrestore.runtime.report import OnProgress, RunReport
 from fastrestore.runtime.source import Source
 from fastrestore.runtime.stages import open_stages
 from fastrestore.runtime.treatments.film_work import treated_info
@@ -245,22 +245,6 @@ def build_engines(
         outcomes = carry_out(plan, cache, Listener(plan, on_progress))
         require_all(plan, outcomes)
     return [outcome.entry for outcome in outcomes if outcome.entry is not None]
-
-
-def output_paths(inputs: list[Path], output: Path) -> list[tuple[Path, Path]]:
-    """Return each input with its output: the file given, or a Matroska file of its name in the folder given.
-
-    Raises:
-        UsageError: If several inputs have no folder to go to, or would get the same name.
-    """
-    if len(inputs) == 1 and not output.is_dir():
-        return [(inputs[0], output)]
-    if not output.is_dir():
-        raise UsageError(f"several inputs need a folder as output, and {output} is none", "make the folder first")
-    pairs = [(source, output / f"{source.stem}.mkv") for source in inputs]
-    if len({target for _, target in pairs}) < len(pairs):
-        raise UsageError("two inputs would get the same output name", "convert them one by one")
-    return pairs
 
 
 def parse_plan(plan: str | Plan) -> Plan:

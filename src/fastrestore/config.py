@@ -190,7 +190,14 @@ class EncodeOptions:
 
 
 USUAL_STAGES = MappingProxyType(
-    {"deinterlace": "auto", "clean": "medium", "deflicker": "global", "steady": "crop", "grain": "keep"}
+    {
+        "deinterlace": "auto",
+        "detelecine": "on",
+        "clean": "medium",
+        "deflicker": "global",
+        "steady": "crop",
+        "grain": "keep",
+    }
 )
 """Stages for old film, with the word that is usually wanted."""
 
@@ -218,24 +225,27 @@ class FilmOptions:
 
     @classmethod
     def parse(cls, text: str) -> FilmOptions:
-        """Parse `clean,deflicker=local,steady`: stages, each with its word or as it is usually wanted.
+        """Parse `clean,deflicker=local,steady=fill,most=8`: stages, each with its words or as it is usually wanted.
 
         Raises:
-            UsageError: If a stage is unknown. What its word means is for the stage to say.
+            UsageError: If a stage is unknown. What its words mean is for the stage to say.
         """
-        found: dict[str, str | bool | tuple[str, ...]] = {}
+        words: dict[str, str] = {}
+        colours: list[str] = []
+        latest = ""
         for item in filter(None, (part.strip() for part in text.split(","))):
             name, _, word = item.partition("=")
-            if name == "detelecine":
-                found[name] = True
-            elif name in ("color-from", "colour"):
-                found["color_from"] = (*cls(**found).color_from, word)  # type: ignore[arg-type]
+            if name == "color-from":
+                colours.append(word)
             elif name in USUAL_STAGES:
-                found[name] = word or USUAL_STAGES[name]
+                latest, words[name] = name, word or USUAL_STAGES[name]
+            elif latest:
+                words[latest] += f",{item}"
             else:
-                known = ", ".join(f"`{each}`" for each in (*USUAL_STAGES, "detelecine", "color-from=FILE"))
+                known = ", ".join(f"`{each}`" for each in (*USUAL_STAGES, "color-from=FILE"))
                 raise UsageError(f"there is no stage `{name}`", f"known: {known}")
-        return cls(**found)  # type: ignore[arg-type]
+        detelecine = bool(words.pop("detelecine", ""))
+        return cls(**words, detelecine=detelecine, color_from=tuple(colours))
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +281,10 @@ class ConvertOptions:
     """How much of the film is at stake when a run is interrupted."""
     film: FilmOptions = FilmOptions()
     """Stages for old film."""
+    provenance: bool = False
+    """Write a record of what was done beside the output; with stages for old film that is done in any case."""
+    c2pa: str = ""
+    """`CERT.pem[,KEY.pem]`, to sign the output with; empty signs nothing."""
 
 
 def parse_time(text: str) -> Fraction:

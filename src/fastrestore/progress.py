@@ -13,8 +13,7 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
 from fastrestore.errors import JobError
-from fastrestore.runtime.job import OnProgress
-from fastrestore.runtime.report import Progress
+from fastrestore.runtime.report import OnProgress, Progress
 
 JSON_EVERY_S = 0.5
 
@@ -54,14 +53,7 @@ class JsonLines(Silent):
         if progress.elapsed_s - self._shown_at < JSON_EVERY_S and progress.frames != progress.expected:
             return
         self._shown_at = progress.elapsed_s
-        event = {
-            "frames": progress.frames,
-            "expected": progress.expected,
-            "elapsed_s": round(progress.elapsed_s, 3),
-            "fps": round(_rate(progress), 3),
-            "slowest": _slowest(progress),
-        }
-        emit("look" if progress.phase == "look" else "progress", event)
+        emit(*event_of(progress))
 
 
 class Bar:
@@ -107,6 +99,17 @@ def emit(event: str, data: Mapping[str, object]) -> None:
         print(json.dumps({"event": event, **data}), flush=True)
     except OSError as error:
         raise JobError(f"cannot write progress to standard output: {error.strerror}", "read it to its end") from error
+
+
+def event_of(progress: Progress) -> tuple[str, dict[str, object]]:
+    """Return the event that tells how far a run is: its name and what it says."""
+    return "look" if progress.phase == "look" else "progress", {
+        "frames": progress.frames,
+        "expected": progress.expected,
+        "elapsed_s": round(progress.elapsed_s, 3),
+        "fps": round(_rate(progress), 3),
+        "slowest": _slowest(progress),
+    }
 
 
 def _rate(progress: Progress) -> float:

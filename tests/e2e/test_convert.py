@@ -151,12 +151,11 @@ def test_overwrite_replaces_the_old_file(film: Path, tmp_path: Path) -> None:
 
 
 def test_several_inputs_into_a_folder(film: Path, sources: Path, tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir()
     ran = run("convert", film, sources / "other.mkv", "-o", "out", "--report", "all.json", *QUICK, folder=tmp_path)
     assert (ran.code, ran.out) == (0, "")
     assert set(tree(tmp_path)) == {"all.json", "out/film.mkv", "out/other.mkv"}
-    reports = json.loads((tmp_path / "all.json").read_text())
-    assert [report["output"] for report in reports] == ["out/film.mkv", "out/other.mkv"]
+    files = json.loads((tmp_path / "all.json").read_text())["files"]
+    assert [file["report"]["output"] for file in files] == ["out/film.mkv", "out/other.mkv"]
     assert probe(tmp_path / "out/other.mkv").frames == 30
 
 

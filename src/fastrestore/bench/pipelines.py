@@ -17,6 +17,7 @@ from fastrestore.bench.cases import Block
 from fastrestore.bench.machine import CoreUse
 from fastrestore.bench.peak import Pace, Reference
 from fastrestore.bench.stagetimes import MODEL, StageTimes, fps_without, gantt, stage_times
+from fastrestore.bench.workload import Counts, way, work_mpx
 from fastrestore.config import ConvertOptions, cpu_count
 from fastrestore.errors import UsageError
 from fastrestore.frames import PixelFormat
@@ -38,16 +39,6 @@ class Encoder(StrEnum):
     """The encoder of the options, its file proved, joined and checked as `convert` does; then it is deleted."""
     NULL = "null"
     """Nowhere: frames are made and dropped."""
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """What a run did, in pictures."""
-
-    source: int
-    output: int
-    restored: int
-    synthesized: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +77,12 @@ class PipelineResult:
 
     label: str
     plan: dict[str, str]
+    way: dict[str, str]
     encoder: Encoder
     run: Run
     film_s: float
     stages: dict[str, StageTimes]
+    work_mpx: dict[str, float]
     moved_bytes: dict[str, int]
     runs_fps: list[float]
     verdict: str
@@ -111,6 +104,7 @@ class PipelineResult:
         return {
             "label": self.label,
             "plan": self.plan,
+            "way": self.way,
             "encoder": self.encoder.value,
             "backend": run.backend,
             "frames": asdict(run.counts),
@@ -118,6 +112,7 @@ class PipelineResult:
             "wall_s": run.wall_s,
             "start_s": run.start_s,
             "finish_s": run.finish_s,
+            "start_cpu_s": run.ticks[1][1] - run.ticks[0][1],
             "cpu_s": run.cpu_s,
             "cores_busy": use.busy,
             "fps": self.fps,
@@ -126,6 +121,7 @@ class PipelineResult:
             "real_time_factor": self.film_s / run.wall_s,
             "output_bytes": run.output_bytes,
             "memory_bytes": run.memory_bytes,
+            "work_mpx": self.work_mpx,
             "moved_bytes": self.moved_bytes,
             "stages": {stage: times.as_dict() for stage, times in self.stages.items()},
             "fps_without": fps_without(self.stages, run.counts.output, run.cpu_s, use.cores_left),
@@ -175,7 +171,20 @@ def measure_pipeline(
     words = {key: text for key, text in job.describe().items() if key != "file"}
     moved = _moved(plan, middle.counts)
     said = verdict(stages, middle.use, middle.counts.output, options)
-    return PipelineResult(label, words, encoder, middle, film_s, stages, moved, runs_fps, said, blocks)
+    return PipelineResult(
+        label=label,
+        plan=words,
+        way=way(plan, options),
+        encoder=encoder,
+        run=middle,
+        film_s=film_s,
+        stages=stages,
+        work_mpx=work_mpx(plan, middle.counts, options),
+        moved_bytes=moved,
+        runs_fps=runs_fps,
+        verdict=said,
+        blocks=blocks,
+    )
 
 
 def _run(clip: Path, output: Path, options: ConvertOptions, encoder: Encoder, pace: Pace) -> tuple[Job, Run]:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from fastrestore.batch.settings import auto_int
 from fastrestore.cli import measurements
-from fastrestore.cli.options import AsJson, app, auto_int
+from fastrestore.cli.options import AsJson, app
 from fastrestore.errors import UsageError
 
 if TYPE_CHECKING:

@@ -3,107 +3,96 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastrestore.cli.options import Progress, ProgressKind, app, auto_int, shown
-from fastrestore.errors import UsageError
+from fastrestore.cli import convert_options as option
+from fastrestore.cli.options import Progress, ProgressKind, app, shown
 
 if TYPE_CHECKING:
-    from fastrestore.config import ConvertOptions, OnError
+    from fastrestore.config import ConvertOptions
+    from fastrestore.runtime.fleet.crew import Crew
     from fastrestore.runtime.job import Job
     from fastrestore.runtime.report import RunReport
 
 
 @app.command()
 def convert(
-    inputs: Annotated[list[Path], typer.Argument(help="Video files.", metavar="INPUT")],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="File to write; a folder for several inputs.", metavar="OUT")
-    ],
-    to: Annotated[str, typer.Option(help="8k, 4k, 1440p, 1080p, 720p, WxH or xN.", metavar="SIZE")] = "4k",
-    fps: Annotated[str, typer.Option(help="60, 60000/1001, xN, or source.", metavar="RATE")] = "60",
-    sr: Annotated[
-        str, typer.Option(help="Restoration network or family; see `models list`.", metavar="MODEL")
-    ] = "film",
-    vfi: Annotated[str, typer.Option(help="Motion model; see `models list`.", metavar="MODEL")] = "dis",
-    backend: Annotated[str, typer.Option(help="What runs the networks; see `doctor`.", metavar="NAME")] = "auto",
-    plan: Annotated[str, typer.Option(help="guided, upscale-first or interpolate-first.", metavar="ORDER")] = "guided",
-    codec: Annotated[
-        str,
-        typer.Option(help="x264, x265, svtav1, ffv1, h264_nvenc, hevc_nvenc or av1_nvenc.", metavar="NAME"),
-    ] = "x264",
-    crf: Annotated[
-        Optional[int], typer.Option(help="Quality; lower is better. Each codec has its default.", metavar="N")
-    ] = None,
-    preset: Annotated[Optional[str], typer.Option(help="Encoder preset.", metavar="NAME")] = None,
-    bit_depth: Annotated[str, typer.Option(help="auto keeps the source's; 8 or 10.", metavar="BITS")] = "auto",
-    audio: Annotated[
-        Optional[Path], typer.Option(help="A new soundtrack, instead of the source's.", metavar="FILE")
-    ] = None,
-    tile: Annotated[str, typer.Option(help="Side of a tile in source pixels, or auto.", metavar="N")] = "auto",
-    start: Annotated[Optional[str], typer.Option(help="Begin here: seconds or [HH:]MM:SS.", metavar="TIME")] = None,
-    end: Annotated[Optional[str], typer.Option(help="End here.", metavar="TIME")] = None,
-    threads: Annotated[int, typer.Option(min=0, max=1024, help="For the network; 0 uses every core.", metavar="N")] = 0,
-    keep_holds: Annotated[bool, typer.Option("--keep-holds", help="Show held frames where the source does.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs, once complete.")] = False,
-    on_error: Annotated[
-        str, typer.Option(help="repair mends single faults of the source and tells; fail ends the run.", metavar="WHAT")
-    ] = "repair",
-    max_memory: Annotated[
-        Optional[str], typer.Option(help="Refuse what would need more, such as 8G.", metavar="BYTES")
-    ] = None,
-    restart: Annotated[
-        bool,
-        typer.Option("--restart", "--no-resume", help="Begin anew, whatever an interrupted run has left."),
-    ] = False,
-    verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Decode what was encoded, to prove it.")] = True,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    context: typer.Context,
+    inputs: option.Inputs,
+    output: option.Output,
+    to: option.To = "4k",
+    fps: option.Fps = "60",
+    sr: option.Sr = "film",
+    vfi: option.Vfi = "dis",
+    backend: option.Backend = "auto",
+    plan: option.Order = "guided",
+    codec: option.Codec = "x264",
+    crf: option.Crf = None,
+    preset: option.Preset = None,
+    bit_depth: option.BitDepth = "auto",
+    audio: option.Audio = None,
+    tile: option.Tile = "auto",
+    start: option.Start = None,
+    end: option.End = None,
+    threads: option.Threads = 0,
+    workers: option.Workers = "1",
+    ray: option.Ray = None,
+    keep_holds: option.KeepHolds = False,
+    overwrite: option.Overwrite = False,
+    on_error: option.OnFault = "repair",
+    max_memory: option.MaxMemory = None,
+    restart: option.Restart = False,
+    verify: option.Verify = True,
+    deinterlace: option.Deinterlace = "off",
+    detelecine: option.Detelecine = False,
+    clean: option.Clean = "off",
+    color_from: option.ColorFrom = None,
+    colorize: option.Colorize = "off",
+    deflicker: option.Deflicker = "off",
+    steady: option.Steady = "off",
+    grain: option.Grain = "off",
+    preset_film: option.PresetFilm = None,
+    provenance: option.Provenance = False,
+    c2pa: option.C2pa = None,
+    container: option.Container = None,
+    jobs: option.Jobs = None,
+    skip_done: option.SkipDone = None,
+    retries: option.Retries = 1,
+    fail_fast: option.FailFast = False,
+    dry_run: option.DryRun = False,
     progress: Progress = ProgressKind.AUTO,
-    report: Annotated[Optional[Path], typer.Option(help="Write what was done as JSON.", metavar="FILE.json")] = None,
+    report: option.Report = None,
 ) -> None:
     """Restore videos: larger, smoother, every track, every frame."""
-    from fastrestore.api import open_source, output_paths, parse_plan, plan_job
-    from fastrestore.cli.options import leave_stalled
-    from fastrestore.config import ConvertOptions, EncodeOptions, RateTarget, Target, parse_bytes, parse_time
-    from fastrestore.runtime.media.watchdog import Watchdog
+    from fastrestore.batch.inputs import is_several
+    from fastrestore.runtime.fleet.opening import open_crew, parse_helpers
 
-    options = ConvertOptions(
-        to=Target.parse(to),
-        fps=RateTarget.parse(fps),
-        sr=sr,
-        vfi=vfi,
-        backend=backend,
-        plan=parse_plan(plan),
-        encode=EncodeOptions(codec, crf, preset, auto_int(bit_depth, "--bit-depth", (8, 10))),
-        audio=audio,
-        tile=auto_int(tile, "--tile"),
-        start=None if start is None else parse_time(start),
-        end=None if end is None else parse_time(end),
-        overwrite=overwrite,
-        keep_holds=keep_holds,
-        threads=threads,
-        on_error=_on_error(on_error),
-        max_memory=None if max_memory is None else parse_bytes(max_memory),
-        restart=restart,
-        verify=verify,
-    )
-    pairs = output_paths(inputs, output)
-    _check(pairs, options, report)
-    reports = []
-    for source, target in pairs:
-        with Watchdog(on_stall=leave_stalled) as watchdog, open_source(source, options, watchdog) as reader:
-            job = plan_job(reader, target, options)
-            _print_plan(job, progress, to_stdout=dry_run)
-            if dry_run:
-                continue
-            reports.append(_run(job, progress))
-        if report is not None:  # after each, so that what was finished is on record whatever comes next
-            _write_reports(report, len(pairs), reports)
+    values, helpers = option.given(context), parse_helpers(workers, ray, threads)
+    if jobs is not None or is_several(inputs):
+        from fastrestore.batch.jobfile import JobFile, read_job_file
+        from fastrestore.batch.lanes import Policy
+        from fastrestore.batch.request import Request
+        from fastrestore.cli import batch
+
+        request = Request(inputs, output, values, JobFile() if jobs is None else read_job_file(jobs))
+        with open_crew(helpers) as crew:
+            policy = Policy(retries, fail_fast, skip_done is not False, crew=crew)
+            batch.convert_several(request, policy, progress, report, dry_run=dry_run)
+        return
+    from fastrestore.batch.outputs import output_for
+    from fastrestore.batch.settings import options_from
+
+    values.pop("container", None)
+    source = Path(inputs[0])
+    target = output_for(source, output, container)
+    with open_crew(helpers) as crew:
+        options = options_from(values)
+        _convert_one(source, target, options, progress, report, crew, dry_run=dry_run, skip_done=bool(skip_done))
 
 
 @app.command()
@@ -128,34 +117,53 @@ def demo(
         print(f"{label:<14} {path}")
 
 
-def _on_error(text: str) -> OnError:
-    from fastrestore.config import OnError
-
-    try:
-        return OnError(text)
-    except ValueError as error:
-        raise UsageError(f"`--on-error {text}` is not understood", "use `repair` or `fail`") from error
-
-
-def _check(pairs: list[tuple[Path, Path]], options: ConvertOptions, report: Path | None) -> None:
-    """Refuse whatever would be refused later on, before the first of several conversions takes its hours."""
+def _convert_one(
+    source: Path,
+    target: Path,
+    options: ConvertOptions,
+    progress: ProgressKind,
+    report: Path | None,
+    crew: Crew | None,
+    *,
+    dry_run: bool,
+    skip_done: bool,
+) -> None:
     from fastrestore.api import open_source, plan_job
+    from fastrestore.batch.outputs import check_report
+    from fastrestore.cli.options import leave_stalled
+    from fastrestore.files import write_whole
     from fastrestore.runtime.job import check_output
+    from fastrestore.runtime.media.watchdog import Watchdog
 
     if report is not None:
-        _check_report(report, [path for pair in pairs for path in pair] + ([options.audio] if options.audio else []))
-    for source, target in pairs:
-        check_output(target, options, source)
-        if len(pairs) > 1:
-            with open_source(source, options) as reader:
-                plan_job(reader, target, options)
+        check_report(report, [source, target] + ([options.audio] if options.audio else []))
+    if skip_done and _is_done(source, target, options, progress):
+        return
+    check_output(target, options, source)
+    with Watchdog(on_stall=leave_stalled) as watchdog, open_source(source, options, watchdog) as reader:
+        job = replace(plan_job(reader, target, options), crew=crew)
+        _print_plan(job, progress, to_stdout=dry_run)
+        if dry_run:
+            return
+        done = _run(job, progress)
+    if report is not None:
+        write_whole(report, done.to_json() + "\n")
 
 
-def _check_report(path: Path, others: list[Path]) -> None:
-    if path.resolve() in {other.resolve() for other in others}:
-        raise UsageError(f"report {path} is one of the media files", "choose another file")
-    if path.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
-        raise UsageError(f"report {path} cannot be written", "give a file in a folder that exists")
+def _is_done(source: Path, target: Path, options: ConvertOptions, progress: ProgressKind) -> bool:
+    from fastrestore.batch.standing import State, clear_up, require_replaceable, standing_of
+    from fastrestore.progress import emit
+
+    standing = standing_of(source, target, options)
+    if standing.state is not State.DONE:
+        require_replaceable(standing, target, options)
+        return False
+    clear_up(target)
+    if progress is ProgressKind.JSON:
+        emit("skipped", {"file": str(source), "output": str(target), "frames": standing.frames})
+    else:
+        print(f"{'skipped':<10} {target} is done: {standing.frames} frames", file=sys.stderr)
+    return True
 
 
 def _run(job: Job, progress: ProgressKind) -> RunReport:
@@ -196,10 +204,3 @@ def _print_summary(report: RunReport) -> None:
         print(f"{key:<10} {value}", file=sys.stderr)
     for text in report.warnings:
         print(f"warning: {text}", file=sys.stderr)
-
-
-def _write_reports(path: Path, inputs: int, reports: list[RunReport]) -> None:
-    from fastrestore.files import write_whole
-
-    whole = [json.loads(report.to_json()) for report in reports]
-    write_whole(path, json.dumps(whole[0] if inputs == 1 else whole, indent=2) + "\n")

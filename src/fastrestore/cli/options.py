@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastrestore.errors import FastRestoreError, UsageError
+from fastrestore.errors import FastRestoreError
 
 if TYPE_CHECKING:
     from fastrestore.progress import Display
@@ -35,20 +35,6 @@ class ProgressKind(StrEnum):
 
 Progress = Annotated[ProgressKind, typer.Option(help="auto, bar, json or none.", metavar="KIND")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-def auto_int(text: str, option: str, allowed: tuple[int, ...] = ()) -> int | None:
-    """Parse `auto` or a number.
-
-    Raises:
-        UsageError: If it is neither, or not among those allowed.
-    """
-    if text == "auto":
-        return None
-    if text.isascii() and text.isdigit() and (not allowed or int(text) in allowed):
-        return int(text)
-    known = " or ".join(str(value) for value in allowed) if allowed else "a number of pixels"
-    raise UsageError(f"`{option} {text}` is not understood", f"use `auto`, {known}")
 
 
 def tell(error: FastRestoreError) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from fastrestore.cli import bench, build_engines, convert, engines, export, inspect, models, verify  # noqa: F401  (each adds its commands)
+from fastrestore.cli import bench, bench_plan, build_engines, convert, engines, export, inspect, models, presets, verify  # noqa: F401  (each adds its commands)
 from fastrestore.cli.options import app, tell
 from fastrestore.errors import FastRestoreError, JobCancelledError, JobError, UsageError
 

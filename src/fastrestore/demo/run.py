@@ -12,8 +12,8 @@ from fastrestore import compare
 from fastrestore.api import Pipeline, open_video, plan_job
 from fastrestore.config import ConvertOptions, EncodeOptions
 from fastrestore.errors import EncodeError
-from fastrestore.runtime.job import Job, OnProgress
-from fastrestore.runtime.report import RunReport
+from fastrestore.runtime.job import Job
+from fastrestore.runtime.report import OnProgress, RunReport
 
 _QUICK = EncodeOptions(preset="ultrafast", crf=20)
 """The demo is about restoring; a slow encoder would take most of its time."""

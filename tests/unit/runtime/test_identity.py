@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.media_samples import Clip, Sound, write_clip
 
-from fastrestore.config import ConvertOptions, EncodeOptions, OnError, Plan, RateTarget, Spans, Target
+from fastrestore.config import ConvertOptions, EncodeOptions, FilmOptions, OnError, Plan, RateTarget, Spans, Target
 from fastrestore.errors import DecodeError
 from fastrestore.runtime import identity as identity_module
 from fastrestore.runtime.identity import header_for, identity
@@ -32,8 +32,16 @@ OTHERS: dict[str, Any] = {
     "threads": 1,
     "spans": Spans(Fraction(1), Fraction(2)),
     "on_error": OnError.FAIL,
+    "film": FilmOptions(steady="crop"),
 }
-HARMLESS: dict[str, Any] = {"overwrite": True, "restart": True, "verify": False, "max_memory": 1 << 30}
+HARMLESS: dict[str, Any] = {
+    "overwrite": True,
+    "restart": True,
+    "verify": False,
+    "max_memory": 1 << 30,
+    "provenance": True,
+    "c2pa": "cert.pem",
+}
 ELSEWHERE = {"encode", "audio", "backend", "vfi"}
 """Options that the tests below look at one by one."""
 ENCODINGS: dict[str, Any] = {

@@ -7,6 +7,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -58,6 +59,7 @@ dones = st.builds(
     st.booleans(),
     st.dictionaries(words, counts, max_size=5),
     st.lists(words, max_size=3).map(tuple),
+    made=st.none() | st.dictionaries(words, counts, max_size=2),
 )
 headers = st.builds(
     Header, st.dictionaries(words, words, max_size=5), st.dictionaries(words, words | counts, max_size=4)
@@ -84,7 +86,9 @@ def written(path: Path, segments: int = 3) -> Journal:
 
 
 @SAME_FOLDER
-@given(header=headers, entries=st.lists(dones, max_size=4), finished=st.none() | finishes)
+@given(
+    header=headers, entries=st.lists(dones, max_size=4, unique_by=lambda done: done.name), finished=st.none() | finishes
+)
 def test_round_trip(tmp_path: Path, header: Header, entries: list[Done], finished: Finished | None) -> None:
     journal = Journal(tmp_path / "journal")
     assert journal.begin(header) == Record(header)
@@ -92,7 +96,10 @@ def test_round_trip(tmp_path: Path, header: Header, entries: list[Done], finishe
         journal.append(entry)
     if finished is not None:
         journal.append(finished)
-    assert Journal(tmp_path / "journal").read() == Record(header, entries, finished)
+    expected = Record(header, finished=finished)
+    expected.keep(entries)
+    expected.finished = finished
+    assert Journal(tmp_path / "journal").read() == expected
 
 
 def test_nothing_comes_after_the_end(tmp_path: Path) -> None:
@@ -134,9 +141,10 @@ def test_every_flipped_byte(tmp_path: Path) -> None:
             continue
         assert record is not None and record.done == [done(number) for number in range(line - 1)]
         if at % 25 == 0:
-            journal.append(done(5))
+            following = done(len(record.done))
+            journal.append(following)
             again = Journal(path).read()
-            assert again is not None and again.done == [*record.done, done(5)]
+            assert again is not None and again.done == [*record.done, following]
 
 
 @SAME_FOLDER
@@ -224,7 +232,8 @@ def test_keep(tmp_path: Path) -> None:
     journal.append(Finished(5))
     record = journal.read()
     assert record is not None
-    journal.keep(record, 2)
+    record.keep(record.done[:2])
+    journal.rewrite(record)
     assert record.done == [done(0), done(1)] and record.finished is None
     assert Journal(path).read() == record
     journal.append(done(2))
@@ -251,8 +260,45 @@ def test_a_record_that_is_cut_short_is_there_at_every_instant(tmp_path: Path, mo
 
     for name in ("write", "fsync", "replace", "unlink", "ftruncate"):
         watched(name)
-    journal.keep(record, 2)
+    record.keep(record.done[:2])
+    journal.rewrite(record)
     assert seen and min(seen) >= 2
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (1, 3, 0, 2)])
+def test_segments_are_recorded_in_any_order(tmp_path: Path, order: tuple[int, ...]) -> None:
+    journal = written(tmp_path / "journal", 0)
+    missing = set(order)
+    for number in order:
+        journal.append(done(number))
+        missing.remove(number)
+        record = journal.read()
+        assert record is not None
+        assert record.done == [done(k) for k in range(min(missing, default=4))]
+        assert {*range(len(record.done)), *record.ahead} == set(order) - missing
+        assert record.frames == 60 * (4 - len(missing))
+        with pytest.raises(ValueError, match="already"):
+            record.add(done(number))
+
+
+def test_a_segment_that_is_there_twice_ends_the_record(tmp_path: Path) -> None:
+    journal = written(tmp_path / "journal", 2)
+    for number in (4, 4, 5):
+        journal.append(done(number))
+    record = journal.read()
+    assert record is not None and len(record.done) == 2 and list(record.ahead) == [4]
+
+
+def test_counts_of_older_records_hold_all_that_was_made_before() -> None:
+    record = Record(Header({}, {}))
+    assert record.counts() == {}
+    older = {"restored_frames": 7, "synthesized_frames": 3, "cuts": 1}
+    record.keep([done(0), replace(done(1), totals=older)])
+    assert record.counts() == older
+    record.add(replace(done(2), totals={"cuts": 2}, made={"restored_frames": 5, "synthesized_frames": 1}))
+    assert record.counts() == {"restored_frames": 12, "synthesized_frames": 4, "cuts": 2}
+    record.add(replace(done(4), totals={"cuts": 9}, made={"restored_frames": 50}))
+    assert record.counts()["restored_frames"] == 12, "what lies beyond a gap does not count yet"
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""ColourNet: the small default network that guesses the colours of a grey picture."""

@@ -1,0 +1,195 @@
+"""Train the small colour network by its recipe.
+
+`python -m fastrestore.export.train.colour --stills STILLS_DIR --work WORK_DIR`
+
+The result, `NAME.best.pt`, becomes a model by `fastrestore export`. None is shipped: what 96 photographs teach it is
+no better than a tint for every tone (docs/old-film/colour.md). With more of them, it is made the same way.
+"""
+
+import argparse
+import logging
+import math
+import time
+import tomllib
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fastrestore.export.arch.colournet.network import ColourNet
+from fastrestore.export.train.colour_data import ColourBatch, ColourSampler
+from fastrestore.export.train.colour_evaluate import Case, chroma_error, open_cases
+from fastrestore.export.train.data import training_stills, validation_names
+
+LOG = logging.getLogger(__name__)
+RECIPE = Path(__file__).with_name("colour_recipe.toml")
+CHECKPOINT_EVERY_S = 60.0
+VIVID = 0.1
+"""Chroma, in `[-0.5, 0.5]`, from which on a pixel is fully coloured."""
+
+
+@dataclass(frozen=True)
+class ColourRecipe:
+    """Everything that decides how the network is trained; the keys of the TOML file are the fields here."""
+
+    name: str
+    steps: int
+    warmup_steps: int
+    batch: int
+    patch_px: int
+    learning_rate: float
+    final_learning_rate: float
+    weight_decay: float
+    dropout: float
+    ema: float
+    vividness: float
+    seed: int
+
+    @classmethod
+    def load(cls, path: Path = RECIPE) -> Self:
+        """Read a recipe."""
+        return cls(**tomllib.loads(path.read_text(encoding="utf-8")))
+
+
+class ColourTrainer:
+    """One training run: network, its moving average, the best of that, optimiser, random state, and progress.
+
+    Args:
+        recipe: What to train.
+        minutes: Training time over all sittings after which the run must be finished; the learning rate then follows
+            whichever of steps and time is further on. None: steps alone.
+    """
+
+    def __init__(self, recipe: ColourRecipe, minutes: float | None) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.minutes = recipe, minutes
+        self.network = ColourNet(recipe.dropout)
+        self.average = deepcopy(self.network).eval().requires_grad_(False)
+        self.best, self.best_error = deepcopy(self.average), math.inf
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+        self.rng = np.random.default_rng(recipe.seed)
+        self.steps, self.seconds = 0, 0.0
+
+    @property
+    def share_done(self) -> float:
+        """Progress in `[0, 1]`; 1 ends the run."""
+        by_time = 0.0 if self.minutes is None else self.seconds / (60.0 * self.minutes)
+        return min(1.0, max(self.steps / self.recipe.steps, by_time))
+
+    def step(self, batch: ColourBatch) -> float:
+        """Make one optimisation step and return its loss."""
+        started = time.perf_counter()
+        first, final = self.recipe.learning_rate, self.recipe.final_learning_rate
+        warmth = min(1.0, (1 + self.steps) / self.recipe.warmup_steps)
+        for group in self.optimiser.param_groups:
+            group["lr"] = warmth * (final + (first - final) * 0.5 * (1.0 + math.cos(math.pi * self.share_done)))
+        self.optimiser.zero_grad(set_to_none=True)
+        chroma, spread = self.network.guess(torch.from_numpy(batch.luma))
+        loss = unlikelihood(chroma, spread, torch.from_numpy(batch.chroma), self.recipe.vividness)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimiser.step()
+        keep = min(self.recipe.ema, (1.0 + self.steps) / (10.0 + self.steps))
+        with torch.no_grad():
+            for mean, value in zip(self.average.parameters(), self.network.parameters(), strict=True):
+                mean.lerp_(value, 1.0 - keep)
+        self.steps += 1
+        self.seconds += time.perf_counter() - started
+        return float(loss.detach())
+
+    def keep_best(self, error: float) -> None:
+        """Keep the moving average as it is if its error on the stills for validation is the least so far."""
+        if error < self.best_error:
+            self.best.load_state_dict(self.average.state_dict())
+            self.best_error = error
+
+    def save(self, path: Path) -> None:
+        """Write the whole state to `path`, by way of a temporary file."""
+        temporary = path.with_suffix(".partial")
+        state = {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "best": self.best.state_dict(),
+            "best_error": self.best_error,
+            "optimiser": self.optimiser.state_dict(),
+            "rng": self.rng.bit_generator.state,
+            "steps": self.steps,
+            "seconds": self.seconds,
+        }
+        torch.save(state, temporary)
+        temporary.replace(path)
+
+    def load(self, path: Path) -> None:
+        """Continue from what `save` wrote."""
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.best.load_state_dict(state["best"])
+        self.best_error = state["best_error"]
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.rng.bit_generator.state = state["rng"]
+        self.steps, self.seconds = state["steps"], state["seconds"]
+
+
+def unlikelihood(chroma: Tensor, spread: Tensor, wanted: Tensor, vividness: float) -> Tensor:
+    """Return the mean negative log-likelihood of the true chroma under Laplace's distribution.
+
+    Args:
+        chroma: `(N, 2, H, W)`: the guess, the median of the distribution.
+        spread: `(N, 1, H, W)`: its mean absolute deviation.
+        wanted: `(N, 2, H, W)`: the truth.
+        vividness: How much more a fully coloured pixel counts. Most pixels of photographs are nearly grey, and a
+            median that may be grey almost always will be.
+    """
+    error = (chroma - wanted).abs().mean(dim=1, keepdim=True)
+    weight = 1.0 + vividness * torch.clamp(wanted.norm(dim=1, keepdim=True) / VIVID, max=1.0)
+    return ((error / spread + torch.log(spread)) * weight).mean()
+
+
+def train(trainer: ColourTrainer, sampler: ColourSampler, checkpoint: Path, cases: list[Case]) -> None:
+    """Run to the end of the recipe, writing `checkpoint` every minute and at the end."""
+    saved, losses = time.monotonic(), []
+    while trainer.share_done < 1.0:
+        losses.append(trainer.step(sampler.sample(trainer.rng)))
+        if time.monotonic() - saved >= CHECKPOINT_EVERY_S or trainer.share_done >= 1.0:
+            found = chroma_error(trainer.average, cases)
+            trainer.keep_best(found.network)
+            trainer.save(checkpoint)
+            LOG.info(
+                "step %d, %.0f s, loss %.4f; on the stills for validation an error of %.2f levels, grey %.2f",
+                trainer.steps, trainer.seconds, float(np.mean(losses)), found.network, found.grey,
+            )  # fmt: skip
+            saved, losses = time.monotonic(), []
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse the command line and train."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--stills", type=Path, required=True, help="folder of training photographs")
+    parser.add_argument("--work", type=Path, required=True, help="folder of the checkpoint")
+    parser.add_argument("--minutes", type=float, help="finish within this training time")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(options.threads)
+    torch.set_flush_denormal(True)
+    recipe = ColourRecipe.load()
+    trainer = ColourTrainer(recipe, options.minutes)
+    checkpoint = options.work / f"{recipe.name}.pt"
+    if options.resume and checkpoint.exists():
+        trainer.load(checkpoint)
+    sampler = ColourSampler(training_stills(options.stills), recipe.batch, recipe.patch_px)
+    train(trainer, sampler, checkpoint, open_cases(options.stills, validation_names()))
+    torch.save(trainer.best.state_dict(), options.work / f"{recipe.name}.best.pt")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Many films in one go: which, where to, how, side by side, and what became of each."""
