@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator, Mapping, Sequence
+from ctypes import c_double as f64
 from ctypes import c_float as f32
 from ctypes import c_int32 as i32
 from ctypes import c_int64 as i64
@@ -173,6 +174,105 @@ class RequantizeParams(ctypes.Structure):
     )
 
 
+class GrainParams(ctypes.Structure):
+    """Of `fr_lay_grain`."""
+
+    _fields_ = (
+        *((name, address) for name in ("source", "target", "texture", "gains")),
+        *((name, i32) for name in ("source_pitch", "target_pitch", "texture_pitch", "width", "height", "bits")),
+        *((name, i32) for name in ("texture_width", "texture_height", "row", "column", "sign", "shift")),
+    )
+
+
+class ToneParams(ctypes.Structure):
+    """Of `fr_tone`."""
+
+    _fields_ = (
+        *((name, address) for name in ("source", "target", "table", "field")),
+        *((name, i32) for name in ("source_pitch", "target_pitch", "width", "height", "bits", "columns", "rows")),
+        *((name, f32) for name in ("span", "black", "knee", "reach", "bend")),
+    )
+
+
+class ToneChromaParams(ctypes.Structure):
+    """Of `fr_tone_chroma`."""
+
+    _fields_ = (
+        ("source", PlanesParams),
+        ("target", PlanesParams),
+        ("table", address),
+        ("field", address),
+        ("x", TapsParams),
+        ("y", TapsParams),
+        *((name, i32) for name in ("columns", "rows", "half_up")),
+    )
+
+
+class ResampleParams(ctypes.Structure):
+    """Of `fr_resample`."""
+
+    _fields_ = (
+        *((name, address) for name in ("source", "target", "weights")),
+        ("matrix", f64 * 6),
+        *((name, i32) for name in ("source_pitch", "target_pitch", "width", "height", "columns", "rows", "bits")),
+    )
+
+
+class WarpParams(ctypes.Structure):
+    """Of `fr_warp`."""
+
+    _fields_ = (
+        *((name, address) for name in ("source", "target", "flow")),
+        *((name, i32) for name in ("source_pitch", "target_pitch", "flow_pitch", "width", "height")),
+        *((name, i32) for name in ("columns", "rows", "bits")),
+    )
+
+
+class MendParams(ctypes.Structure):
+    """Of `fr_mend`."""
+
+    _fields_ = (
+        *((name, address) for name in ("source", "target", "better", "worse", "mask")),
+        *((name, i32) for name in ("source_pitch", "target_pitch", "better_pitch", "worse_pitch", "mask_pitch")),
+        *((name, i32) for name in ("width", "height", "bits")),
+        *((name, f32) for name in ("share", "centre", "beside", "beyond")),
+    )
+
+
+class AgreementParams(ctypes.Structure):
+    """Of `fr_agreement`."""
+
+    _fields_ = (
+        *((name, address) for name in ("luma", "neighbour", "variance", "weight")),
+        *((name, i32) for name in ("luma_pitch", "neighbour_pitch", "variance_pitch", "weight_pitch")),
+        *((name, i32) for name in ("width", "height")),
+        ("slope", f32),
+        ("most", f32),
+    )
+
+
+class AverageParams(ctypes.Structure):
+    """Of `fr_average`."""
+
+    _fields_ = (
+        *((name, address) for name in ("source", "before", "after", "before_weight", "after_weight", "mean", "left")),
+        *((name, i32) for name in ("source_pitch", "before_pitch", "after_pitch")),
+        *((name, i32) for name in ("before_weight_pitch", "after_weight_pitch", "mean_pitch", "left_pitch")),
+        *((name, i32) for name in ("width", "height", "bits")),
+    )
+
+
+class CalmParams(ctypes.Structure):
+    """Of `fr_calm`."""
+
+    _fields_ = (
+        *((name, address) for name in ("mean", "variance", "left", "target")),
+        *((name, i32) for name in ("mean_pitch", "variance_pitch", "left_pitch", "target_pitch")),
+        *((name, i32) for name in ("width", "height", "bits")),
+        ("grain", f32),
+    )
+
+
 KERNELS: Mapping[str, type[ctypes.Structure]] = MappingProxyType(
     {
         "fr_planes_to_tiles": PlanesToTilesParams,
@@ -188,6 +288,15 @@ KERNELS: Mapping[str, type[ctypes.Structure]] = MappingProxyType(
         "fr_resize": ResizeParams,
         "fr_luma8": Luma8Params,
         "fr_requantize": RequantizeParams,
+        "fr_lay_grain": GrainParams,
+        "fr_tone": ToneParams,
+        "fr_tone_chroma": ToneChromaParams,
+        "fr_resample": ResampleParams,
+        "fr_warp": WarpParams,
+        "fr_mend": MendParams,
+        "fr_agreement": AgreementParams,
+        "fr_average": AverageParams,
+        "fr_calm": CalmParams,
     }
 )
 """Every kernel of the module, and what it is given."""

@@ -83,9 +83,9 @@ class ModelSpec:
     `t` in (0, 1)."""
     outputs: tuple[Tensor, ...] = ()
     """A restoration network yields one picture, nominal range `[0, 1]`. So does a colour network, of which the chroma
-    is taken; it may also yield how far that is to be trusted, one channel in `[0, 1]`. A motion network yields flow in pixels of its
-    input: four channels (x, y to the left picture; x, y to the right) and a mask (share of the left picture, in
-    `[0, 1]`) where it takes `t`; else two channels, from the left picture to the right one."""
+    is taken; it may also yield how far that is to be trusted, one channel in `[0, 1]`. A motion network yields flow in
+    pixels of its input: four channels (x, y to the left picture; x, y to the right) and a mask (share of the left
+    picture, in `[0, 1]`) where it takes `t`; else two channels, from the left picture to the right one."""
     artifacts: Mapping[str, Artifact] = field(default_factory=dict)
     """Files by precision: `fp32`, `fp16`."""
     folder: Path | None = None

@@ -26,7 +26,7 @@ from fastrestore.runtime.media.translate import writing
 from fastrestore.runtime.pipeline import FramePipeline, Stages
 from fastrestore.runtime.plan import WorkPlan, describe
 from fastrestore.runtime.recording import Recording
-from fastrestore.runtime.report import OnProgress, Progress, RunReport
+from fastrestore.runtime.report import Looking, OnProgress, RunReport
 from fastrestore.runtime.segments import segment_files, whole_segments
 from fastrestore.runtime.source import Source
 from fastrestore.runtime.stages import largest_inputs, open_stages
@@ -112,6 +112,7 @@ class Job:
             if not record.whole:
                 made = maker.make(work, record, film_work, on_progress)
                 report.busy_s, report.warnings = dict(made.busy_s), [*made.warnings]
+        report.fields = [] if source.fields is None else [dict(row) for row in source.fields.plan.report()]
         if film_work is not None:
             report.film = film_work.report(treated_counts(record))
         for name, count in record.counts().items():
@@ -196,14 +197,12 @@ class Job:
             )
 
     def _film_work(self, work: WorkFolder, on_progress: OnProgress | None) -> FilmWork | None:
-        begun, expected = time.perf_counter(), self.source.info.frame_count
-
-        def on_frame(frames: int) -> None:
-            if on_progress is not None:
-                on_progress(Progress(frames, expected, time.perf_counter() - begun, {}, phase="look"))
-
+        source, options = self.source, self.options
+        if source.fields is not None:  # for workers, and for the run that goes on
+            source.fields.save(work.path)
+        saw = None if on_progress is None else Looking(source.info.frame_count, on_progress).saw
         restored = bool(self.plan.chain)
-        return open_film_work(self.source, self.options.film, work.path, open_ops("cpu"), on_frame, restored=restored)
+        return open_film_work(source, options.film, work.path, open_ops("cpu"), saw, restored=restored)
 
     def _name(self, work: WorkFolder, report: RunReport) -> None:
         """Give the finished file its name: its content is on the disk before the journal says so, and that before."""

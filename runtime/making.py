@@ -9,6 +9,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
@@ -39,13 +40,18 @@ class Making:
     options: ConvertOptions
 
     @classmethod
-    def of(cls, reader: VideoReader, options: ConvertOptions) -> Making:
+    def of(cls, reader: VideoReader, options: ConvertOptions, folder: Path | None = None) -> Making:
         """Return what is made of a file.
+
+        Args:
+            reader: The file.
+            options: What is asked for.
+            folder: The work folder, where what was seen of the file may be.
 
         Raises:
             UsageError: If an option cannot be met with it.
         """
-        source = Source(reader, reader.info, reader.first_pts, reader)
+        source = Source.of_file(reader, options.film, folder)
         return cls(source, make_plan(treated_info(source.info, options.film), options), options)
 
     @property
@@ -95,8 +101,7 @@ class Making:
         with ExitStack() as stack:
             source = self.source
             if again:
-                reader = stack.enter_context(source.again())
-                source = replace(source, frames=reader, reader=reader, turn=None)
+                source = stack.enter_context(source.again())
             yield stack.enter_context(source.entered(opening, treating, sequential=sequential))
 
 

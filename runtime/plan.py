@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from types import MappingProxyType
 
-from fastrestore.config import ConvertOptions, Plan, cpu_count
+from fastrestore.config import ConvertOptions, FilmOptions, Plan, cpu_count
 from fastrestore.errors import UsageError
 from fastrestore.frames import Colour, Matrix, PixelFormat, Siting, StreamInfo
 from fastrestore.geometry import Size
@@ -80,6 +80,7 @@ def describe(
     lines = {
         "source": f"{source.size} {source.format.name}, {_colour(source.colour)}, {source_rate}{count}{span}",
         "target": f"{plan.size} {plan.format.name}, {_rate(plan.rate)}{frames}",
+        "film": _film(options.film),
         "restore": _chain(plan),
         "tiles": _tiles(plan, options.tile, largest),
         "motion": "none: the source's own instants" if plan.motion is None else _motion(plan),
@@ -162,6 +163,13 @@ def _chain(plan: WorkPlan) -> str:
         shrinks = reached.width >= plan.size.width and reached.height >= plan.size.height
         words.append(f"{'area mean' if shrinks else 'Lanczos'} from {reached} to {plan.size}")
     return ", then ".join(words) or "repacking only"
+
+
+def _film(film: FilmOptions) -> str:
+    """Say which stages for old film there are, with their words."""
+    words = [(field.name.replace("_", "-"), getattr(film, field.name)) for field in fields(film)]
+    told = {name: " ".join(value) if isinstance(value, tuple) else value for name, value in words if value}
+    return "; ".join(name if value is True else f"{name} {value}" for name, value in told.items())
 
 
 def _tiles(plan: WorkPlan, tile: int | None, largest: Mapping[str, Size]) -> str:

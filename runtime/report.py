@@ -149,6 +149,8 @@ class RunReport:
     copied_tracks: list[str] = field(default_factory=list)
     film: list[dict[str, Any]] = field(default_factory=list)
     """What the stages for old film did, by shot."""
+    fields: list[dict[str, Any]] = field(default_factory=list)
+    """What was found of fields and repeated frames, and done about them, by shot of the source."""
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -185,3 +187,20 @@ class Progress:
 
 
 OnProgress: TypeAlias = Callable[[Progress], None]
+
+
+class Looking:
+    """Tells how far a film has been looked over.
+
+    Args:
+        expected: Frames that it has by its header, or None.
+        on_progress: Is told.
+    """
+
+    def __init__(self, expected: int | None, on_progress: OnProgress) -> None:
+        self._expected, self._on_progress = expected, on_progress
+        self._begun = time.perf_counter()
+
+    def saw(self, frames: int) -> None:
+        """Tell that so many frames have been seen."""
+        self._on_progress(Progress(frames, self._expected, time.perf_counter() - self._begun, {}, phase="look"))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import chain, islice
+from pathlib import Path
 
 from fastrestore.errors import DecodeError, JobError
 from fastrestore.frames import Frame
@@ -45,19 +46,29 @@ def frames_from(reader: VideoReader, reopen: Reopen, opening: Opening, *, sequen
     found = None if sequential else _sought(reopen, opening)
     with nullcontext() if found is None else closing(found[0]):
         if found is None:
-            frames: Iterator[Frame] = islice(iter(reader), opening.index, None)
-            first = next(frames, None)
+            frames = known(islice(iter(reader), opening.index, None), opening, reader.path)
         else:
-            reader, first, frames = found
-        if first is None or not _is(first, opening):
-            raise JobError(
-                f"the unfinished work goes on with frame {opening.index} of {reader.path}, which is another one now",
-                "add `--restart` to begin anew",
-            )
-        yield Entered(reader, chain([first], frames))
+            reader, frames = found
+        yield Entered(reader, frames)
 
 
-def _sought(reopen: Reopen, opening: Opening) -> tuple[VideoReader, Frame, Iterator[Frame]] | None:
+def known(frames: Iterator[Frame], opening: Opening, path: Path) -> Iterator[Frame]:
+    """Return frames, once the first of them is seen to be the one on record.
+
+    Raises:
+        JobError: If it is not.
+        DecodeError: If it cannot be read.
+    """
+    first = next(frames, None)
+    if first is None or not _is(first, opening):
+        raise JobError(
+            f"the unfinished work goes on with frame {opening.index} of {path}, which is another one now",
+            "add `--restart` to begin anew",
+        )
+    return chain([first], frames)
+
+
+def _sought(reopen: Reopen, opening: Opening) -> tuple[VideoReader, Iterator[Frame]] | None:
     try:
         reader = reopen(opening)
     except DecodeError:
@@ -65,7 +76,7 @@ def _sought(reopen: Reopen, opening: Opening) -> tuple[VideoReader, Frame, Itera
     frames = iter(reader)
     first = next(frames, None)
     if first is not None and _is(first, opening):
-        return reader, first, frames
+        return reader, chain([first], frames)
     reader.close()
     return None
 

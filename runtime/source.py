@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 
+from fastrestore.config import FilmOptions
 from fastrestore.frames import Frame, StreamInfo
-from fastrestore.runtime.media.faults import FaultCount
 from fastrestore.runtime.media.reader import VideoReader
 from fastrestore.runtime.observation import Opening
-from fastrestore.runtime.resume import Entered, frames_from
+from fastrestore.runtime.resume import Entered, frames_from, known
+from fastrestore.runtime.treatments.fielding import Fielding, fielding_of
 from fastrestore.runtime.treatments.treating import Treating
 from fastrestore.runtime.turn import Turn, in_turn
 
@@ -27,6 +29,36 @@ class Source:
     """The file whose other tracks go along, or None for frames that come from elsewhere."""
     turn: Turn | None = None
     """When it may be read, where several runs go side by side; None at any time."""
+    fields: Fielding | None = None
+    """What becomes of the file's frames before anything else is done to them, or None."""
+
+    @classmethod
+    def of_file(
+        cls,
+        reader: VideoReader,
+        film: FilmOptions | None = None,
+        folder: Path | None = None,
+        on_frame: Callable[[int], object] | None = None,
+    ) -> Source:
+        """Return a file as a source.
+
+        Args:
+            reader: The file, not read yet.
+            film: Stages for old film. Where they see to fields, all of the file is read beforehand.
+            folder: The work folder, where an earlier run may have left what it saw.
+            on_frame: Called with the number of frames seen after each.
+
+        Raises:
+            UsageError: If a stage's words are not understood.
+            DecodeError: If the file cannot be read.
+        """
+        fields = None if film is None else fielding_of(reader, film, folder, on_frame)
+        if fields is None:
+            return cls(reader, reader.info, reader.first_pts, reader)
+        reader.see_to_fields()
+        with reader.again() as again:
+            first = next(iter(fields.pictures(again, 0)))
+        return cls(pictures_of(reader, fields), fields.plan.info(reader.info), first.pts, reader, fields=fields)
 
     @contextmanager
     def entered(self, opening: Opening | None, treating: Treating | None, *, sequential: bool) -> Iterator[Entered]:
@@ -56,7 +88,26 @@ class Source:
         if begin is None or begin.index == 0 or self.reader is None:
             yield Entered(self.reader, iter(self.frames))
             return
-        with frames_from(self.reader, self._open, begin, sequential=sequential) as entered:
+        fields = self.fields
+        place = begin if fields is None else fields.place_before(begin.index)
+        with self._file_from(place, sequential=sequential) as entered:
+            if fields is None:
+                yield entered
+            else:
+                pictures = fields.pictures(entered.frames, begin.index)
+                yield Entered(entered.reader, known(pictures, begin, self.reader.path))
+
+    @contextmanager
+    def _file_from(self, place: Opening | None, *, sequential: bool) -> Iterator[Entered]:
+        """Read the file's own frames from a place on; None for its beginning."""
+        reader = self.reader
+        assert reader is not None, "only files are entered elsewhere"
+        if place is None:
+            yield Entered(reader, iter(reader))
+            return
+        with frames_from(
+            reader, lambda opening: reader.again(opening.pts, opening.index), place, sequential=sequential
+        ) as entered:
             yield entered
 
     @contextmanager
@@ -67,27 +118,21 @@ class Source:
             JobError: If the frame is not found: the source is not what it was.
             DecodeError: If the source cannot be read.
         """
-        with self.again() as reader:
-            other = replace(self, frames=reader, reader=reader, turn=None)
-            with other.entered(opening, treating, sequential=False) as entered:
-                yield entered.frames
+        with self.again() as other, other.entered(opening, treating, sequential=False) as entered:
+            yield entered.frames
 
-    def again(self) -> VideoReader:
-        """Return the file, opened once more at the beginning of its range.
+    @contextmanager
+    def again(self) -> Iterator[Source]:
+        """Open the file once more, at its beginning. What reads it then is nobody else's turn.
 
         Raises:
             DecodeError: If it cannot be read.
         """
-        return self._open(Opening())
+        assert self.reader is not None, "only files are opened again"
+        with self.reader.again() as reader:
+            yield replace(self, frames=pictures_of(reader, self.fields), reader=reader, turn=None)
 
-    def _open(self, opening: Opening) -> VideoReader:
-        reader = self.reader
-        assert reader is not None, "only files are opened again"
-        return VideoReader(
-            reader.path,
-            start=reader.start if opening.pts is None else opening.pts,
-            end=reader.end,
-            on_error=reader.notes.faults.policy,
-            before=FaultCount(opening.index),  # none was faulty, or there would have been no seeking
-            watchdog=reader.watchdog,
-        )
+
+def pictures_of(reader: VideoReader, fields: Fielding | None) -> Iterable[Frame]:
+    """Return the pictures of a file, from its beginning."""
+    return reader if fields is None else fields.pictures(reader, 0)

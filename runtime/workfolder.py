@@ -16,12 +16,15 @@ from fastrestore.files import digest, sync_names
 from fastrestore.runtime.journal import Journal
 from fastrestore.runtime.media.translate import writing
 
+SEEN = ("film", "fields")
+"""Files that hold what was seen of the film before its segments are made."""
 PREPARED = ("colour",)
 """Folders in a work folder that stages for old film may fill."""
 _SUFFIX = ".fastrestore"
 _OF_WORKERS = re.compile(r"\d{6}\.nut\.w\d+\.[0-9a-f]+\.\d+\.part")
 _OURS = re.compile(
-    rf"\d{{6}}\.nut(\.part)?|{_OF_WORKERS.pattern}|output\.part|journal(\.part)?|film(\.[0-9a-f]{{16}}\.part)?|lock|probe\.[0-9a-f]{{32}}\.part"
+    rf"\d{{6}}\.nut(\.part)?|{_OF_WORKERS.pattern}|probe\.[0-9a-f]{{32}}\.part|output\.part|journal(\.part)?|lock"
+    rf"|({'|'.join(SEEN)})(\.[0-9a-f]{{16}}\.part)?"
 )
 
 

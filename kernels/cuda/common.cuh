@@ -73,6 +73,8 @@ FR_DEVICE float sample(const T* row, int at, int shift) {
   return static_cast<float>(__ldg(row + at) >> shift);
 }
 
+FR_DEVICE float sample(const float* row, int at, int) { return __ldg(row + at); }
+
 // Sample `at` of row `y` of a component; `at` counts samples, not chroma sites.
 FR_DEVICE float any_sample(const Planes& planes, int plane, int at, int y) {
   const uint64_t row = planes.address[plane] + static_cast<uint64_t>(y) * planes.pitch[plane];

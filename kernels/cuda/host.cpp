@@ -41,6 +41,15 @@ const Entry kEntries[] = {
     {"fr_resize", run<ResizeParams, fr_resize>},
     {"fr_luma8", run<Luma8Params, fr_luma8>},
     {"fr_requantize", run<RequantizeParams, fr_requantize>},
+    {"fr_lay_grain", run<GrainParams, fr_lay_grain>},
+    {"fr_tone", run<ToneParams, fr_tone>},
+    {"fr_tone_chroma", run<ToneChromaParams, fr_tone_chroma>},
+    {"fr_resample", run<ResampleParams, fr_resample>},
+    {"fr_warp", run<WarpParams, fr_warp>},
+    {"fr_mend", run<MendParams, fr_mend>},
+    {"fr_agreement", run<AgreementParams, fr_agreement>},
+    {"fr_average", run<AverageParams, fr_average>},
+    {"fr_calm", run<CalmParams, fr_calm>},
 };
 
 }  // namespace

@@ -36,6 +36,11 @@ FR_DEVICE T __ldg(const T* at) {
 }
 FR_DEVICE float __half2float(half value) { return static_cast<float>(value); }
 FR_DEVICE half __float2half_rn(float value) { return static_cast<half>(value); }
+// Never contracted to a fused multiplication: nor does the compiler, for the processors that FLAGS name.
+FR_DEVICE float __fmul_rn(float a, float b) { return a * b; }
+FR_DEVICE float __fadd_rn(float a, float b) { return a + b; }
+FR_DEVICE double __dmul_rn(double a, double b) { return a * b; }
+FR_DEVICE double __dadd_rn(double a, double b) { return a + b; }
 FR_DEVICE int __float_as_int(float value) {
   int bits;
   memcpy(&bits, &value, sizeof bits);

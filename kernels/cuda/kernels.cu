@@ -5,3 +5,5 @@
 #include "synthesize.cu"
 #include "statistics.cu"
 #include "resample.cu"
+#include "film.cu"
+#include "film_time.cu"

@@ -148,3 +148,92 @@ struct RequantizeParams {
   float factor;
   float luma_offset, chroma_offset;
 };
+
+struct GrainParams {
+  uint64_t source, target;  // one plane; may be the same
+  uint64_t texture;         // int8
+  uint64_t gains;           // int16, 256 of them, by the upper eight bits of a sample
+  int32_t source_pitch, target_pitch, texture_pitch;
+  int32_t width, height, bits;
+  int32_t texture_width, texture_height;
+  int32_t row, column;  // of the texture, for the first sample
+  int32_t sign;
+  int32_t shift;  // texture times gain is shifted down by so many bits
+};
+
+struct ToneParams {
+  uint64_t source, target;  // one plane; may be the same
+  uint64_t table;           // float level of every sample
+  uint64_t field;           // (rows, columns) float: what is added to tones around each cell; 0 if nothing is
+  int32_t source_pitch, target_pitch;
+  int32_t width, height, bits;
+  int32_t columns, rows;
+  float span, black;         // from levels to samples
+  float knee, reach, bend;  // of the highlights; used with a field
+};
+
+struct ToneChromaParams {
+  Planes source, target;  // luma of the source, chroma of both
+  uint64_t table;         // float factor of every sample of luma
+  uint64_t field;         // as in ToneParams
+  Taps x, y;              // luma -> chroma sites, area means
+  int32_t columns, rows;
+  int32_t half_up;  // which way half a sample of mean luma is rounded; to even otherwise
+};
+
+struct ResampleParams {
+  uint64_t source, target;
+  uint64_t weights;  // (32, 8) float, by 1/32 sample
+  double matrix[6];  // from places of the target to places of the source
+  int32_t source_pitch, target_pitch;
+  int32_t width, height;  // of the source
+  int32_t columns, rows;  // of the target
+  int32_t bits;
+};
+
+struct WarpParams {
+  uint64_t source, target;
+  uint64_t flow;  // float2: x, y
+  int32_t source_pitch, target_pitch, flow_pitch;
+  int32_t width, height;  // of the source
+  int32_t columns, rows;  // of flow and target
+  int32_t bits;           // 32 for floats
+};
+
+struct MendParams {
+  uint64_t source, target;       // part of a plane; may be the same
+  uint64_t better, worse, mask;  // float; the neighbours are warped and of the same light
+  int32_t source_pitch, target_pitch, better_pitch, worse_pitch, mask_pitch;
+  int32_t width, height, bits;
+  float share;                   // of the tones that come from the worse neighbour
+  float centre, beside, beyond;  // of a Gaussian, along one side
+};
+
+struct AgreementParams {
+  uint64_t luma, neighbour;  // 8-bit; the neighbour is warped
+  uint64_t variance;         // float, of the grain
+  uint64_t weight;           // float
+  int32_t luma_pitch, neighbour_pitch, variance_pitch, weight_pitch;
+  int32_t width, height;
+  float slope, most;  // weight is most - slope * ratio, within 0 and 1
+};
+
+struct AverageParams {
+  uint64_t source;
+  uint64_t before, after;                // warped; 0 where there is none
+  uint64_t before_weight, after_weight;  // float
+  uint64_t mean;                         // float, in 8-bit code values
+  uint64_t left;                         // float, share of the variance; 0 if nobody asks
+  int32_t source_pitch, before_pitch, after_pitch, before_weight_pitch, after_weight_pitch, mean_pitch, left_pitch;
+  int32_t width, height, bits;
+};
+
+struct CalmParams {
+  uint64_t mean;      // of fr_average
+  uint64_t variance;  // float, of the grain; 0 where it is the same everywhere
+  uint64_t left;      // of fr_average; 0 where all of it is left
+  uint64_t target;
+  int32_t mean_pitch, variance_pitch, left_pitch, target_pitch;
+  int32_t width, height, bits;
+  float grain;  // its variance where that is the same everywhere
+};

@@ -41,7 +41,7 @@ class Fleet(Protocol):
 
     @property
     def size(self) -> int:
-        """How many workers there should be."""
+        """How many workers there should be now."""
         ...
 
     @property
@@ -54,8 +54,13 @@ class Fleet(Protocol):
         """How long to wait for a place when there is no worker left."""
         ...
 
-    def grown(self) -> int:
-        """Return, once, how many places there are more than there have ever been."""
+    @property
+    def places(self) -> int:
+        """How many places for workers there have ever been."""
+        ...
+
+    def begin(self) -> None:
+        """Forget what was refused: another film begins."""
         ...
 
     def hire(self) -> str:
@@ -70,12 +75,17 @@ class Fleet(Protocol):
         """Tell a worker something."""
         ...
 
-    def dismiss(self, worker: str) -> None:
-        """End a worker at once. Nothing more is heard of it. Twice is fine."""
+    def dismiss(self, worker: str, *, lost: bool = False) -> None:
+        """End a worker at once. Nothing more is heard of it. Twice is fine.
+
+        Args:
+            worker: The worker.
+            lost: Whether it is gone by itself: its place may be, too.
+        """
         ...
 
     def refuse(self, worker: str) -> None:
-        """End a worker, and have none in its place any more."""
+        """End a worker, and have none in its place for this film."""
         ...
 
 
@@ -143,7 +153,7 @@ class Coordinator:
             FastRestoreError: If none of them can.
         """
         preferred = None if preferred is None else {**preferred, "soundtrack": ""}
-        self._fleet.grown()
+        self._fleet.begin()
         while len(self._fleet.workers) < self._fleet.size:
             self._fleet.hire()
         for worker in self._fleet.workers:
@@ -314,20 +324,24 @@ class Coordinator:
         self._lose(worker, failure.message)  # a card that has failed once is of no more use to its process
 
     def _lose(self, worker: str, reason: str) -> None:
-        self._forget(worker)
+        self._forget(worker, lost=True)
+        self._last_loss = reason
         self.notes.append(f"worker {worker} was lost: {reason}")
         if given_up := self._scheduler.lost(worker, self._clock()):
             raise JobError(
                 f"segment {given_up[0].number} was lost with every worker that began it; of the last one: {reason}",
                 "see how much memory there is; use fewer workers, a smaller `--to`, or `--tile`",
             )
-        self._last_loss = reason
-        if self._replaced < self._limits.replacements * self._fleet.size > len(self._fleet.workers):
+
+    def _replace(self) -> None:
+        """Have a worker wherever there should be one, but not without end."""
+        most = self._limits.replacements * self._fleet.places
+        while self._replaced < most and self._fleet.size > len(self._fleet.workers):
             self._replaced += 1
             self._fleet.send(self._fleet.hire(), self._order)
 
-    def _forget(self, worker: str) -> None:
-        self._fleet.dismiss(worker)
+    def _forget(self, worker: str, *, lost: bool = False) -> None:
+        self._fleet.dismiss(worker, lost=lost)
         self._facts.pop(worker, None)
         self._wanting.pop(worker, None)
         for key in [key for key in self._running if key[0] == worker]:
@@ -337,8 +351,7 @@ class Coordinator:
     def _watch(self) -> None:
         """Give up on workers that have been silent for too long."""
         now = self._clock()
-        for _ in range(self._fleet.grown()):
-            self._fleet.send(self._fleet.hire(), self._order)
+        self._replace()
         # While this process is stopped, or the machine asleep, nobody can be heard.
         passed_s, self._looked_at = min(now - self._looked_at, self._limits.look_s), now
         self._wait_for_any(passed_s)

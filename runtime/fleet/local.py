@@ -45,6 +45,7 @@ class LocalFleet:
     def __init__(self, shares: Sequence[Share]) -> None:
         self._shares = tuple(shares)
         self._hired: dict[str, _Hired] = {}
+        self._refused: set[int] = set()
         self._count = 0
         self.reports: SimpleQueue[tuple[str, object]] = SimpleQueue()
         """What workers say, with their names."""
@@ -52,14 +53,19 @@ class LocalFleet:
     patience_s = 0.0
     """There is nobody to wait for."""
 
-    def grown(self) -> int:
-        """Return 0: this machine does not grow."""
-        return 0
-
     @property
     def size(self) -> int:
-        """How many workers there should be."""
+        """How many workers there should be now."""
+        return len(self._shares) - len(self._refused)
+
+    @property
+    def places(self) -> int:
+        """How many places for workers there have ever been."""
         return len(self._shares)
+
+    def begin(self) -> None:
+        """Forget what was refused: another film begins."""
+        self._refused.clear()
 
     @property
     def workers(self) -> tuple[str, ...]:
@@ -76,8 +82,8 @@ class LocalFleet:
         Raises:
             JobError: If it cannot be started.
         """
-        taken = {hired.place for hired in self._hired.values()}
-        place = next(place for place in range(self.size) if place not in taken)
+        taken = {hired.place for hired in self._hired.values()} | self._refused
+        place = next(place for place in range(self.places) if place not in taken)
         self._count += 1
         name = f"w{place + 1}.{os.getpid():x}.{self._count}"
         ours, theirs = socket.socketpair()
@@ -96,7 +102,7 @@ class LocalFleet:
             with suppress(OSError):
                 hired.connection.send(message)
 
-    def dismiss(self, worker: str) -> None:
+    def dismiss(self, worker: str, *, lost: bool = False) -> None:
         """End a worker at once, whatever it is doing. Nothing more is heard of it. Twice is fine."""
         hired = self._hired.pop(worker, None)
         if hired is not None:
@@ -106,7 +112,9 @@ class LocalFleet:
             hired.connection.close()
 
     def refuse(self, worker: str) -> None:
-        """End a worker."""
+        """End a worker, and have none in its place for this film."""
+        if worker in self._hired:
+            self._refused.add(self._hired[worker].place)
         self.dismiss(worker)
 
     def close(self) -> None:

@@ -25,6 +25,7 @@ from fastrestore.runtime.fleet.spool import CHUNK_BYTES
 from fastrestore.runtime.fleet.surroundings import skew, surroundings
 from fastrestore.runtime.identity import identity
 from fastrestore.runtime.media.translate import reading, writing
+from fastrestore.runtime.workfolder import PREPARED, SEEN
 
 _POLL_S = 0.5
 _PAUSE_S = 1.0
@@ -32,6 +33,8 @@ _PAUSE_S = 1.0
 _ENDING_S = 5.0
 _CONNECTING_S = 10.0
 _LOOK_FOR_NODES_S = 5.0
+_REST_S = 30.0
+"""Longer than it takes a cluster to notice that a node is gone."""
 _IN_FLIGHT = 3
 """Pieces on their way to a node at the same time."""
 
@@ -65,23 +68,27 @@ class RayFleet:
         self._run = os.urandom(3).hex()
         self._looked_at = 0.0
         self._places: list[Place] = []
+        self._rests_until: dict[Place, float] = {}
         self._sending: dict[str, threading.Lock] = {}
 
     @property
     def size(self) -> int:
-        """How many workers there should be."""
+        """How many workers there should be now."""
         return len(self._rooms())
+
+    @property
+    def places(self) -> int:
+        """How many places for workers there have ever been."""
+        return len(self._known)
+
+    def begin(self) -> None:
+        """Forget what was refused: another film begins."""
+        self._refused.clear()
 
     @property
     def workers(self) -> tuple[str, ...]:
         """Those there are."""
         return tuple(self._hired)
-
-    def grown(self) -> int:
-        """Return, once, how many places there are more than there have ever been."""
-        fresh = {place for place in self._rooms() if place not in self._known}
-        self._known |= fresh
-        return len(fresh)
 
     def hire(self) -> str:
         """Start a worker in a place where there is none.
@@ -93,7 +100,6 @@ class RayFleet:
         place = next((place for place in self._rooms() if place not in taken), None)
         if place is None:
             raise JobError("the cluster has no room for another worker", "see `ray status`")
-        self._known.add(place)
         self._count += 1
         name = f"w{self._count}.{self._run}.{self._count}"
         self._hired[name] = Attendant(self, self._ray, name, place)
@@ -105,14 +111,19 @@ class RayFleet:
         if hired is not None:
             hired.tell(message)
 
-    def dismiss(self, worker: str) -> None:
-        """End a worker at once. Nothing more is heard of it. Twice is fine."""
+    def dismiss(self, worker: str, *, lost: bool = False) -> None:
+        """End a worker at once. Nothing more is heard of it. Twice is fine.
+
+        The place of one that is lost rests for a while: if its node is gone too, the cluster knows it only later.
+        """
         hired = self._hired.pop(worker, None)
         if hired is not None:
             hired.end()
+            if lost:
+                self._rests_until[hired.place] = time.monotonic() + _REST_S
 
     def refuse(self, worker: str) -> None:
-        """End a worker, and have none in its place any more."""
+        """End a worker, and have none in its place for this film."""
         hired = self._hired.get(worker)
         if hired is not None:
             self._refused.add(hired.place)
@@ -143,8 +154,11 @@ class RayFleet:
             self._looked_at = now
             alive = [node for node in self._ray.nodes() if node["Alive"]]
             found = places([node["Resources"] for node in alive], [node["NodeID"] for node in alive], self._wanted)
-            self._places = [place for place in found if place not in self._refused]
-        return self._places
+            self._places = found
+            self._known.update(found)
+        return [
+            place for place in self._places if place not in self._refused and self._rests_until.get(place, 0.0) <= now
+        ]
 
 
 class Attendant:
@@ -211,7 +225,7 @@ class Attendant:
                     self._open(self._orders.get(), differences)
                 self._exchange()
         except self._ray.exceptions.RayError as error:
-            reason = " ".join(str(error).split())[:500]
+            reason = " ".join(str(error).split())[:300]
         except (JobError, EncodeError) as error:
             reason = error.message
         if not self._over.is_set():
@@ -268,9 +282,10 @@ class Attendant:
                 self._sight = sight = self._call("look", order.source, known, probe, nonce)
                 if not sight.has_source:
                     self._send(order.source, sight.source, known)
-                seen = order.folder / "film"
-                if not sight.shares_folder and seen.is_file():
-                    self._send(seen, sight.folder / "film", {"changed_ns": seen.stat().st_mtime_ns})
+                if not sight.shares_folder:
+                    for path in _seen(order.folder):
+                        copy = sight.folder / path.relative_to(order.folder)
+                        self._send(path, copy, {"changed_ns": path.stat().st_mtime_ns})
         finally:
             with suppress(OSError):
                 probe.unlink()
@@ -314,6 +329,12 @@ class Attendant:
         if digest.hexdigest() != made.proved.sha256:
             raise JobError(f"segment {made.number} arrived damaged", "check the network")
         self._call("forget", made.part)
+
+
+def _seen(folder: Path) -> list[Path]:
+    """Return what was seen of the film, and prepared for it, before its segments are made."""
+    prepared = (path for name in PREPARED for path in sorted((folder / name).rglob("*")))
+    return [path for path in (*(folder / name for name in SEEN), *prepared) if path.is_file()]
 
 
 def _require_answer(address: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 
 from fastrestore.errors import JobError
 from fastrestore.frames import Frame
@@ -76,8 +75,7 @@ class Reading:
     def _enter(self, start: SegmentStart, *, sequential: bool) -> None:
         self.close()
         first = start.opening.index == 0
-        reader = self._open.enter_context(self._source.again())
-        source = replace(self._source, frames=reader, reader=reader, turn=None)
+        source = self._open.enter_context(self._source.again())
         opening = None if first else start.opening
         entered = self._open.enter_context(source.entered(opening, self._treating, sequential=sequential))
         self._frames, self._begin = entered.frames, start.opening.index

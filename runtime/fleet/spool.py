@@ -67,6 +67,7 @@ class Spool:
         Raises:
             OSError: If it cannot be written.
         """
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(part_path(path), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
             view = memoryview(data)

@@ -83,7 +83,7 @@ class SegmentWorker:
             max_memory=options.max_memory,
             watchdog=self._watchdog,
         ) as reader:
-            self._making = making = Making.of(reader, options)
+            self._making = making = Making.of(reader, options, order.folder)
         threaded = replace(options, threads=self._threads or options.threads)
         stages, choice = self._open.enter_context(open_stages(making.plan, threaded, self._engines))
         film_work = open_film_work(

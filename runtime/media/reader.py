@@ -25,6 +25,7 @@ from fastrestore.runtime.media.translate import reading
 from fastrestore.runtime.media.truncation import missing_bytes, promised_end
 from fastrestore.runtime.media.watchdog import Watchdog
 
+_INTERLACED = "the source is interlaced: its fields are treated as whole frames"
 _DROPPED_SIDE_DATA = {
     "A53_CC": "closed captions inside the video frames",
     "DOVI_METADATA": "Dolby Vision metadata (it describes the old picture)",
@@ -102,6 +103,34 @@ class VideoReader:
     _first: Shown | None = None
     _begun = False
     _reached_end = False
+    _fields_seen_to = False
+
+    def again(self, start: Fraction | None = None, read: int = 0) -> VideoReader:
+        """Return the same file, opened once more.
+
+        Args:
+            start: Seconds to begin at; None begins where this one does.
+            read: Frames before that, none of which was found faulty.
+
+        Raises:
+            DecodeError: If it cannot be read.
+        """
+        other = VideoReader(
+            self.path,
+            start=self.start if start is None else start,
+            end=self.end,
+            on_error=self.notes.faults.policy,
+            before=FaultCount(read),
+            watchdog=self.watchdog,
+        )
+        if self._fields_seen_to:
+            other.see_to_fields()
+        return other
+
+    def see_to_fields(self) -> None:
+        """Say that whoever reads looks after the fields of frames: then nobody need be warned of them."""
+        self._fields_seen_to = True
+        self.notes.warnings[:] = [text for text in self.notes.warnings if text != _INTERLACED]
 
     @property
     def stream_index(self) -> int:
@@ -250,7 +279,7 @@ class VideoReader:
         if len(frame.format.components) in (2, 4):
             self.notes.warnings.append("transparency will be lost")
         if frame.interlaced_frame:
-            self.notes.warnings.append("the source is interlaced: its fields are treated as whole frames")
+            self.notes.warnings.append(_INTERLACED)
         return StreamInfo(
             size=Size(frame.width, frame.height),
             format=layout,

@@ -179,13 +179,14 @@ def find_runs(seen: Evidence, cuts: Sequence[int], candidates: Sequence[Cadence]
 
     Args:
         seen: The evidence, one entry a frame.
-        cuts: Frames that begin a shot.
+        cuts: Frames that begin a shot, or before which frames are missing.
         candidates: What is searched; the first is what needs no reason.
     """
     states = _states(candidates)
     cut = np.zeros(len(seen), bool)
     cut[list(cuts)] = True
     observed, weights = _observed(seen), _weights(seen)
+    weights[cut] = 0  # what a cadence says is of the frame that should have been before
     contradictions = _contradictions(states, observed, weights)
     cost = states.entry + _SWITCH_AT_CUT
     cost[0] = 0.0

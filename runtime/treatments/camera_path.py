@@ -27,6 +27,10 @@ _MOST_SHARE = 0.06
 """Of the diagonal: no picture is moved farther than this; a path that would need it follows the camera closer."""
 _LEAST_TRUSTED = 0.5
 """Of the frames of a path: if fewer can be placed, all of them are left alone."""
+_UNSEEN_PX = 0.1
+"""Less shake, RMS, is left alone: resampling would take more than it gave."""
+_KNOWN = 2.0
+"""So is shake that is not so many times as large as the error it is known with."""
 _ROUNDS = 4
 
 
@@ -89,12 +93,15 @@ def find_path(findings: NDArray[np.float64], size: Size, smoothing: Smoothing) -
     for number in range(int(piece[-1]) + 1 if count else 0):
         rows = np.flatnonzero(piece == number)
         known = trusted[rows]
-        if len(rows) < 2 or known.sum() < max(2.0, _LEAST_TRUSTED * len(rows)):
+        if len(rows) < 3 or known.sum() < max(2.0, _LEAST_TRUSTED * len(rows)):
             locked = False
             continue
         meant, still = _meant(_between(places[rows], known), known, size, smoothing)
         locked = locked and still
         shake[rows] = np.where(known[:, None], places[rows] - meant, 0)
+        unsure_px = float(np.sqrt((error[rows][known] ** 2).mean()))
+        if shake_px(shake[rows][known], size) <= max(_UNSEEN_PX, _KNOWN * unsure_px):
+            continue
         corrections[rows] = smoothing.strength * (meant - _between(places[rows], known))
     return CameraPath(corrections, shake, error, trusted, piece, tuple(poses), locked and bool(trusted.any()))
 

@@ -219,8 +219,8 @@ def _turned(rgb: Rgb, word: ExampleWord, info: StreamInfo) -> Rgb:
     quarter = info.rotation // 90 % 4
     upright = 1 / shown if quarter % 2 else shown
     if _fits(found, upright):
-        turned: Rgb = np.ascontiguousarray(np.rot90(rgb, -quarter), rgb.dtype)
-        return turned
+        turned = np.ascontiguousarray(np.rot90(rgb, -quarter))
+        return turned.astype(np.uint8, copy=False) if rgb.dtype == np.uint8 else turned.astype(np.uint16, copy=False)
     if _fits(found, coded):
         return rgb
     raise UsageError(

@@ -127,12 +127,13 @@ def _film(
     key = {
         "source": identity(reader.path),
         "range": [str(reader.start), str(reader.end)],
+        "fields": None if source.fields is None else source.fields.plan.to_json(),
         "probes": sorted(probes),
     }
     film = study.load(path, key, info)
     if film is None:
-        with source.again() as again:
-            film = study.look_over(again, info, tuple(probes.values()), ops, on_frame)
+        with source.visited(None) as frames:
+            film = study.look_over(frames, info, tuple(probes.values()), ops, on_frame)
         study.save(film, key, path)
     return film
 

@@ -16,10 +16,11 @@ from fastrestore.runtime.job import Job
 from fastrestore.runtime.media.reader import VideoReader
 from fastrestore.runtime.media.watchdog import Watchdog
 from fastrestore.runtime.plan import make_plan
-from fastrestore.runtime.report import OnProgress, RunReport
+from fastrestore.runtime.report import Looking, OnProgress, RunReport
 from fastrestore.runtime.source import Source
 from fastrestore.runtime.stages import open_stages
 from fastrestore.runtime.treatments.film_work import treated_info
+from fastrestore.runtime.workfolder import folder_for
 
 if TYPE_CHECKING:
     from fastrestore.runtime.cache.entry import CachedEngine
@@ -196,13 +197,22 @@ def open_source(source: str | Path, options: ConvertOptions, watchdog: Watchdog 
     )
 
 
-def plan_job(source: FrameSource, output: str | Path, options: ConvertOptions) -> Job:
+def plan_job(
+    source: FrameSource, output: str | Path, options: ConvertOptions, *, on_progress: OnProgress | None = None
+) -> Job:
     """Decide what a conversion will do, without doing it.
+
+    Args:
+        source: The film.
+        output: The file to be made.
+        options: What is asked for.
+        on_progress: Called while the whole film is looked at, where fields or repeated frames are to be seen to.
 
     Raises:
         UsageError: If an option cannot be met with this source.
     """
-    opened = _opened(source)
+    folder = folder_for(Path(output)) if options.film else None
+    opened = _opened(source, options, folder, on_progress)
     if isinstance(source, VideoReader) and (options.start, options.end) != (source.start, source.end):
         options = replace(options, start=source.start, end=source.end)
     info = treated_info(opened.info, options.film)
@@ -259,9 +269,12 @@ def parse_plan(plan: str | Plan) -> Plan:
         raise UsageError(f"unknown plan `{plan}`", f"known: {', '.join(p.value for p in Plan)}") from error
 
 
-def _opened(source: FrameSource) -> Source:
+def _opened(
+    source: FrameSource, options: ConvertOptions, folder: Path | None, on_progress: OnProgress | None = None
+) -> Source:
     if isinstance(source, VideoReader):
-        return Source(source, source.info, source.first_pts, source)
+        looking = None if on_progress is None else Looking(source.info.frame_count, on_progress).saw
+        return Source.of_file(source, options.film, folder, looking)
     frames = iter(source)
     first = next(frames, None)
     if first is None:

@@ -92,7 +92,7 @@ def check_sheet(output: Path) -> None:
 
 
 def _looks(reader: VideoReader, times: Sequence[Fraction], options: FilmOptions) -> list[_Look]:
-    source = Source(reader, reader.info, reader.first_pts, reader)
+    source = Source.of_file(reader, options)
     with TemporaryDirectory(prefix="fastrestore-") as folder:
         work = open_film_work(source, options, Path(folder), open_ops("cpu"))
         assert work is not None, "stages were asked for"

@@ -98,7 +98,7 @@ def test_a_node_is_lost(nodes: Nodes, source: Path, alone: bytes, tmp_path: Path
     ran = begun.ended()
     assert ran.code == 0, ran.err
     assert begun.output.read_bytes() == alone
-    assert ["was lost" in text for text in ran.events[-1]["warnings"]] == [True]
+    assert ["was lost" in text for text in ran.events[-1]["warnings"]] == [True], ran.events[-1]["warnings"]
 
 
 @pytest.mark.slow

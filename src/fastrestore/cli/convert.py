@@ -141,9 +141,11 @@ def _convert_one(
         return
     check_output(target, options, source)
     with Watchdog(on_stall=leave_stalled) as watchdog, open_source(source, options, watchdog) as reader:
-        job = replace(plan_job(reader, target, options), crew=crew)
+        with shown(progress) as on_progress:
+            job = replace(plan_job(reader, target, options, on_progress=on_progress), crew=crew)
         _print_plan(job, progress, to_stdout=dry_run)
         if dry_run:
+            _print_estimate(job, progress)
             return
         done = _run(job, progress)
     if report is not None:
@@ -187,6 +189,17 @@ def _print_plan(job: Job, progress: ProgressKind, *, to_stdout: bool) -> None:
         return
     for key, value in lines.items():
         print(f"{key:<10} {value}", file=sys.stdout if to_stdout else sys.stderr)
+
+
+def _print_estimate(job: Job, progress: ProgressKind) -> None:
+    from fastrestore.bench.estimate import HOW, estimate
+    from fastrestore.progress import emit
+
+    found = estimate(job.plan, job.options, job.making.expected)
+    if progress is not ProgressKind.JSON:
+        print(f"{'estimate':<10} {found or f'unknown: {HOW}'}")
+    elif found is not None:
+        emit("estimate", {"seconds": found.seconds, "output_bytes": found.output_bytes, "rates_made": found.made})
 
 
 def _print_summary(report: RunReport) -> None:

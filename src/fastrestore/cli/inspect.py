@@ -30,7 +30,7 @@ def compare(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare two videos, or one with and without stages for old film: figures, a page, a contact sheet."""
+    """Compare two videos, or one with and without stages."""
     if at is not None or stages is not None:
         _show_stages(left, right, output, at, stages)
         return

@@ -60,7 +60,7 @@ def test_samples_are_worn_and_their_chroma_is_not() -> None:
     np.testing.assert_array_equal(one.luma, other.luma)
     assert one.luma.shape == (4, 1, 32, 32) and one.chroma.shape == (4, 2, 16, 16)
     assert one.luma.min() >= 0 and one.luma.max() <= 1 and len(np.unique(one.luma.mean(axis=(1, 2, 3)))) == 4
-    truth = split(still().astype(np.float32) / 255)[1].reshape(-1, 2)
+    truth = split(still().astype(np.float32) / np.float32(255))[1].reshape(-1, 2)
     assert one.chroma.min() >= truth.min() - 0.01 and one.chroma.max() <= truth.max() + 0.01
 
 
@@ -83,7 +83,7 @@ def trained() -> ColourTrainer:
 
 
 def test_training_beats_grey_on_pictures_of_its_kind(trained: ColourTrainer) -> None:
-    case = Case("new", *split(still(99).astype(np.float32) / 255))
+    case = Case("new", *split(still(99).astype(np.float32) / np.float32(255)))
     found = chroma_error(trained.average, [case], chroma_of_tones([still(1)]))
     assert found.network < 0.7 * found.grey and found.better_than_grey == 1
     assert found.mean_of_tone < found.mean < found.grey * 1.2

@@ -11,6 +11,7 @@ from fastrestore.frames import FORMATS, Colour, Matrix, Picture, Siting
 from fastrestore.geometry import Size
 from fastrestore.kernels import film_colour as kernels
 from fastrestore.kernels import film_tones as tones
+from fastrestore.kernels.film_colour import Rgb
 from fastrestore.kernels.ops import open_ops
 
 NOWHERE = np.zeros((40, 60), np.bool_)
@@ -18,20 +19,22 @@ NOWHERE = np.zeros((40, 60), np.bool_)
 
 def texture(seed: int = 0, shape: tuple[int, int] = (40, 60)) -> NDArray[np.uint8]:
     noise = cv2.GaussianBlur(np.random.default_rng(seed).standard_normal(shape, np.float32), (0, 0), 1.5)
-    return np.clip(128 + 40 * noise / noise.std(), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(128 + 40 * noise / noise.std(), 0, 255), np.uint8)
 
 
 def field(x: float, y: float, shape: tuple[int, int] = (40, 60)) -> NDArray[np.float32]:
-    return np.broadcast_to(np.float32([x, y]), (*shape, 2)).copy()
+    return np.broadcast_to(np.array([x, y], np.float32), (*shape, 2)).copy()
 
 
 @pytest.mark.parametrize("colour", [Colour(), Colour(Matrix.SMPTE170M, True), Colour(Matrix.BT2020_NCL)])
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
 def test_rgb_is_split_as_the_kernels_store_it(colour: Colour, kind: type) -> None:
     rng = np.random.default_rng(3)
-    rgb = rng.integers(0, 256, (8, 10, 3)).astype(kind) * (257 if kind is np.uint16 else 1)
+    rgb: Rgb = rng.integers(0, 256, (8, 10, 3)).astype(kind)
+    if kind is np.uint16:
+        rgb = np.asarray(rgb * np.uint16(257), np.uint16)
     luma, chroma = kernels.split_rgb(rgb, colour)
-    planar = (rgb.astype(np.float32) / np.iinfo(kind).max).transpose(2, 0, 1)
+    planar = np.asarray(rgb.transpose(2, 0, 1) / np.iinfo(kind).max, np.float32)
     stored = open_ops("cpu").from_rgb(planar, Size(10, 8), FORMATS["yuv444p16le"], colour)
     unit = 257 if colour.full_range else 256
     assert np.abs(stored.planes[0] / unit - luma).max() <= 0.51
@@ -69,8 +72,8 @@ def test_likeness_knows_the_same_thing_in_another_light() -> None:
 
 def test_what_moves_by_itself_stands_out_of_a_zoom() -> None:
     places = kernels.grid(96, 128)
-    flow = (places - np.float32([64, 48])) * np.float32(0.03) + np.float32([1.5, -0.5])
-    flow[30:60, 40:70] += np.float32([2, 0])
+    flow = (places - np.array([64, 48])) * 0.03 + np.array([1.5, -0.5])
+    flow[30:60, 40:70] += (2, 0)
     found = kernels.moving(np.ascontiguousarray(flow, np.float32))
     assert found[30:60, 40:70].all()
     assert found.sum() == 900
@@ -133,7 +136,7 @@ def test_chroma_is_stored_around_the_middle(name: str, full: bool, blue: int) ->
 
 
 def test_chroma_is_moved_to_where_the_film_has_it() -> None:
-    ramp = np.repeat(np.arange(0, 80, 4, dtype=np.float32)[None, :, None], 6, 0) * np.float32([1, 1])
+    ramp = np.repeat(np.arange(0, 80, 4, dtype=np.float32)[None, :, None], 6, 0).repeat(2, 2)
     left, _ = kernels.stored(ramp, FORMATS["yuv420p16le"], Colour())
     np.testing.assert_allclose(np.diff((left / 256.0 - 128)[0, 1:]), 4)
     assert left[0, 5] / 256 - 128 == 19  # a quarter of a chroma sample to the left

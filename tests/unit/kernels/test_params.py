@@ -41,7 +41,7 @@ def test_layout_is_that_of_the_header(tmp_path: Path) -> None:
             lines.append(f"static_assert(offsetof({name}, {field}) == {offset});")
             lines.append(f"static_assert(sizeof({name}::{field}) == {ctypes.sizeof(kind)});")
             scalar = kind._type_ if issubclass(kind, ctypes.Array) else kind
-            real = scalar is ctypes.c_float
+            real = scalar in (ctypes.c_float, ctypes.c_double)
             if not issubclass(scalar, ctypes.Structure):
                 declared = f"std::remove_extent_t<decltype({name}::{field})>"
                 lines.append(f"static_assert(std::is_floating_point_v<{declared}> == {int(real)});")

@@ -86,7 +86,8 @@ class OwnFleet:
         fates: Fates = lambda worker, assignment: None,
         opening: Callable[[str, Order], Fate | None] = lambda worker, order: None,
     ) -> None:
-        self.size, self._fates, self._opening = size, fates, opening
+        self.places, self._fates, self._opening = size, fates, opening
+        self._refused = 0
         self.reports: SimpleQueue[tuple[str, object]] = SimpleQueue()
         self.told: list[tuple[str, Message]] = []
         self._hired: dict[str, ExitStack] = {}
@@ -101,12 +102,18 @@ class OwnFleet:
 
     patience_s = 0.0
 
-    def grown(self) -> int:
-        """Return 0: nobody comes by himself."""
-        return 0
+    @property
+    def size(self) -> int:
+        """How many workers there should be now."""
+        return self.places - self._refused
+
+    def begin(self) -> None:
+        """Forget what was refused."""
+        self._refused = 0
 
     def refuse(self, worker: str) -> None:
-        """End a worker."""
+        """End a worker, and have none in its place."""
+        self._refused += 1
         self.dismiss(worker)
 
     def hire(self) -> str:
@@ -124,7 +131,7 @@ class OwnFleet:
         elif isinstance(message, Assignment):
             self._make(worker, message)
 
-    def dismiss(self, worker: str) -> None:
+    def dismiss(self, worker: str, *, lost: bool = False) -> None:
         """End a worker."""
         if worker in self._hired:
             self._hired.pop(worker).close()

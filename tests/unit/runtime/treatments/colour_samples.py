@@ -17,7 +17,7 @@ from fastrestore.demo.ageing import age
 from fastrestore.demo.canvas import Canvas
 from fastrestore.demo.figures import lady
 from fastrestore.demo.scene import CUT_INDEX, FPS
-from fastrestore.demo.sky import sky
+from fastrestore.demo.sky import plume, sky
 from fastrestore.demo.train import draw_train
 from fastrestore.frames import FORMATS, Colour, Frame, Matrix, Picture, Siting, StreamInfo
 from fastrestore.geometry import Size
@@ -32,6 +32,8 @@ Grey = NDArray[np.uint8]
 Chroma = NDArray[np.float32]
 COLOUR = Colour(Matrix.SMPTE170M, siting=Siting.CENTER)
 RATE = Fraction(16)
+BLUE, RED = np.array([24, -10], np.float32), np.array([-14, 38], np.float32)
+"""Chroma of the wall and the ball of `ball_film`."""
 PIGMENTS = {
     "sky": (22, -14),
     "city": (-14, 10),
@@ -67,7 +69,7 @@ def station_film(size: tuple[int, int], frames: int = CUT_INDEX) -> ColourFilm:
         for name, sheet in _layers(time_s, size):
             assert sheet.cover is not None
             tone = tone * (1 - sheet.cover) + sheet.tone
-            pigment = np.float32(PIGMENTS[name]) * np.float32(1.6)
+            pigment = np.array(PIGMENTS[name], np.float32) * np.float32(1.6)
             colours = colours * (1 - sheet.cover[..., None]) + sheet.tone[..., None] * pigment
         luma.append(age(np.clip(tone, 0, 1), index).pixels)
         chroma.append(shown(luma[-1], colours)[1])
@@ -93,9 +95,9 @@ def _layers(time_s: float, size: tuple[int, int]) -> Iterator[tuple[str, Canvas]
     sway = 0.55 * math.sin(time_s * 5.2)
     yield "lady", sheet(station._STATION, lambda c: lady(c.moved(0.47, 0.672), (0, 0), 0.165, sway, 0.34))
     yield "rails", sheet(station._TRACK, lambda c: c.place(station._rails(height, wide)))
-    yield "smoke", sheet(station._TRACK, lambda c: station.plume(c, station._smoke(time_s), 0.36, 0.97))
+    yield "smoke", sheet(station._TRACK, lambda c: plume(c, station._smoke(time_s), 0.36, 0.97))
     yield "train", sheet(station._TRACK, lambda c: draw_train(c.moved(front, station._RAIL_Y), front, height))
-    yield "steam", sheet(station._TRACK, lambda c: station.plume(c, station._steam(time_s), 0.80, 1.0))
+    yield "steam", sheet(station._TRACK, lambda c: plume(c, station._steam(time_s), 0.80, 1.0))
     yield "ground", sheet(station._PLATFORM, lambda c: c.place(station._ground(height, wide)))
     yield "man", sheet(station._PLATFORM, lambda c: station._stroll(c, time_s))
     yield "lamps", sheet(station._PLATFORM, lambda c: c.place(station._lamps(height)))
@@ -121,7 +123,7 @@ def ball_film(size: tuple[int, int], frames: int, *, speed: float = 3.0, flicker
         cover = np.clip(radius - away + 0.5, 0, 1).astype(np.float32)
         gain = 1 + flicker * math.sin(2.4 * index)
         luma.append(np.clip(np.rint((tone * (1 - cover) + moved * cover) * gain), 16, 235).astype(np.uint8))
-        colours = np.float32([24, -10]) * (1 - cover[..., None]) + np.float32([-14, 38]) * cover[..., None]
+        colours = BLUE * (1 - cover[..., None]) + RED * cover[..., None]
         chroma.append(shown(luma[-1], colours)[1])
     return ColourFilm(luma, chroma)
 

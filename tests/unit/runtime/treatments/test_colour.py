@@ -233,7 +233,7 @@ def coloured_film(name: str, tint: bool) -> list[Picture]:
     film, layout = ball(), FORMATS[name]
     pictures = []
     for luma, chroma in zip(film.luma, film.chroma, strict=True):
-        colours = np.broadcast_to(np.float32([-12, 14]), chroma.shape) if tint else chroma
+        colours = np.broadcast_to(np.array([-12, 14], np.float32), chroma.shape) if tint else chroma
         if layout.kind == "rgb":
             rgb = shown(luma, colours, Colour(Matrix.BT709, True))[0]
             pictures.append(Picture(tuple(np.ascontiguousarray(rgb[..., i]) for i in (1, 2, 0)), layout))

@@ -14,6 +14,7 @@ from tests.unit.runtime.treatments.colour_samples import COLOUR, ball_film, chro
 from fastrestore.errors import UsageError
 from fastrestore.frames import StreamInfo
 from fastrestore.geometry import Size
+from fastrestore.models import catalog
 from fastrestore.models.spec import ModelSpec, Task, Tensor
 from fastrestore.runtime.engine import BackendChoice
 from fastrestore.runtime.treatments import colour_guess
@@ -75,7 +76,7 @@ SURE = spec_of(Tensor("coloured", 3), Tensor("confidence", 1))
 @pytest.fixture
 def painter(monkeypatch: pytest.MonkeyPatch) -> Painter:
     painter = Painter(SURE)
-    monkeypatch.setattr(colour_guess.catalog, "find", lambda name: painter.spec)
+    monkeypatch.setattr(catalog, "find", lambda name: painter.spec)
     monkeypatch.setattr(colour_guess, "choose_backend", lambda name, networks: BackendChoice(painter, "the test's"))
     return painter
 

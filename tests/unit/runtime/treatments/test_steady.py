@@ -32,6 +32,7 @@ from fastrestore.kernels.film_steady import even_contrast, plane_matrix, resampl
 from fastrestore.kernels.ops import open_ops
 from fastrestore.runtime.treatments.camera_path import Smoothing, find_path, needed_zoom
 from fastrestore.runtime.treatments.global_motion import (
+    ERROR_PX,
     PROBE_NAME,
     TRUST,
     MotionProbe,
@@ -45,7 +46,7 @@ from fastrestore.runtime.treatments.whittaker import smoothed
 
 _FRAMES = 40
 _WORN = Damage(flicker=0.15, grain=4.0, specks=25, walker=True)
-_TIME = np.arange(_FRAMES)
+_TIME = np.arange(_FRAMES, dtype=np.float64)
 
 
 def _camera(**columns: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -57,8 +58,8 @@ def _camera(**columns: NDArray[np.float64]) -> NDArray[np.float64]:
 
 _MEANT = {
     "stands": _camera(),
-    "pans": _camera(x=2.0 * _TIME, y=0.4 * _TIME),
-    "zooms": _camera(scale=0.006 * _TIME),
+    "pans": _camera(x=np.asarray(2.0 * _TIME), y=np.asarray(0.4 * _TIME)),
+    "zooms": _camera(scale=np.asarray(0.006 * _TIME)),
 }
 
 
@@ -121,6 +122,23 @@ def test_a_pan_that_sets_in_and_stops_is_kept() -> None:
     assert abs((off[-1, 0] - off[0, 0]) / 80) < 0.02
     jolts, before = np.diff(off[:, :2], axis=0), np.diff((places - meant)[:, :2], axis=0)
     assert np.sqrt((jolts**2).mean()) < 0.1 * np.sqrt((before**2).mean())
+
+
+def test_a_smooth_camera_is_not_taken_for_a_shaking_one() -> None:
+    # What speeds up and slows down within a second, without a jolt, was meant.
+    count = 64
+    meant = np.zeros((count, 4))
+    meant[:, 0] = 4.0 * np.arange(count) + 20 * np.sin(2 * np.pi * np.arange(count) / 40)
+    path = find_path(_as_findings(meant + weave(count, 0.2)), SIZE, Smoothing(32, 1.0, None))
+    assert np.abs(path.corrections[:, 0]).max() < 4
+
+
+def test_shake_below_what_can_be_measured_is_left_alone() -> None:
+    rows = _as_findings(weave(32, 0.3))
+    assert find_path(rows, SIZE, Smoothing(32, 1.0, None)).corrections.any()
+    rows[:, ERROR_PX] = 0.3
+    assert not find_path(rows, SIZE, Smoothing(32, 1.0, None)).corrections.any()
+    assert not find_path(_as_findings(weave(32, 0.05)), SIZE, Smoothing(32, 1.0, None)).corrections.any()
 
 
 def test_a_hand_held_sway_is_not_frozen() -> None:
