@@ -54,6 +54,10 @@ class ColourError:
     """Error of the network on the half of each still's pixels of which it is surer."""
     sure_half_grey: float
     """Of grey on the same pixels."""
+    gain: float
+    """By how much the network's error is less than that of the mean chroma at each luma."""
+    gain_error: float
+    """Standard error of that."""
 
 
 def open_cases(stills: Path, names: Sequence[str]) -> list[Case]:
@@ -109,7 +113,10 @@ def chroma_error(network: ColourNet, cases: Sequence[Case], tones: tuple[Floats,
         lengths = [float(np.linalg.norm(c, axis=2).mean()) for c in (chroma, case.chroma)]
         rows.append((ours.mean(), grey.mean(), flat.mean(), toned.mean(), float(ours.mean() < grey.mean()),
                      lengths[0] / max(lengths[1], 1e-6), ours[sure].mean(), grey[sure].mean()))  # fmt: skip
-    return ColourError(*(round(float(value), 4) for value in np.mean(rows, axis=0)))
+    columns = np.array(rows)
+    gains = columns[:, 3] - columns[:, 0]
+    doubt = gains.std(ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else np.inf
+    return ColourError(*(round(float(value), 4) for value in (*columns.mean(axis=0), gains.mean(), doubt)))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -63,26 +63,50 @@ FR_DEVICE float pressed(const ToneParams& p, float level) {
   return level - above * above * p.bend;
 }
 
+FR_DEVICE float level_of(const ToneParams& p, int sample) {
+  return __ldg(pointer<float>(p.table) + min(sample, (1 << p.bits) - 1));
+}
+
+// Rounded after either step, as the twin: no fused multiplication.
+FR_DEVICE int toned(const ToneParams& p, float level, int x, int y) {
+  return rounded(__fadd_rn(__fmul_rn(level, p.span), p.black), x, y, p.bits);
+}
+
 template <typename T>
-FR_DEVICE void tone(const ToneParams& p, int x, int y) {
-  const int count = p.width - x, last = (1 << p.bits) - 1;
+FR_DEVICE void tone_everywhere(const ToneParams& p, int x, int y) {
+  const int count = p.width - x;
   int sample[kRun];
   read_run(row_of<T>(p.source, p.source_pitch, y) + x, count, sample);
-  Spread spread = spread_of(p.field, p.columns, p.rows, y, p.height);
 #pragma unroll
-  for (int i = 0; i < kRun; ++i) {
-    float level = __ldg(pointer<float>(p.table) + min(sample[i], last));
-    if (p.field) level = pressed(p, level * expf(spread_at(spread, x + i, p.width)));
-    // Rounded after either step, as the twin: no fused multiplication.
-    sample[i] = rounded(__fadd_rn(__fmul_rn(level, p.span), p.black), x + i, y, p.bits);
-  }
+  for (int i = 0; i < kRun; ++i) sample[i] = toned(p, level_of(p, sample[i]), x + i, y);
   write_run(target_row<T>(p.target, p.target_pitch, y) + x, count, sample);
 }
 
+template <typename T>
+FR_DEVICE void tone_by_place(const ToneParams& p, int x, int y) {
+  const int count = p.width - x;
+  int sample[kFour];
+  read_four(row_of<T>(p.source, p.source_pitch, y) + x, count, sample);
+  Spread spread = spread_of(p.field, p.columns, p.rows, y, p.height);
+#pragma unroll
+  for (int i = 0; i < kFour; ++i)
+    sample[i] = toned(p, pressed(p, level_of(p, sample[i]) * expf(spread_at(spread, x + i, p.width))), x + i, y);
+  write_four(target_row<T>(p.target, p.target_pitch, y) + x, count, sample);
+}
+
+template <typename T>
+FR_DEVICE void tone(const ToneParams& p, int x, int y) {
+  if (p.field)
+    tone_by_place<T>(p, x, y);
+  else
+    tone_everywhere<T>(p, x, y);
+}
+
 // Tones of a plane of luma, or of R'G'B', by a table of levels; then, if there is a field, by what it adds to the tones
-// of a place. Twin: fastrestore.kernels.film_tone.toned; without a field, to the bit.
+// of a place. Twin: fastrestore.kernels.film_tone.toned; without a field, to the bit. A thread owns kRun samples of a
+// row; with a field, which is arithmetic, four.
 FR_KERNEL fr_tone(const ToneParams p) {
-  const int x = thread_x() * kRun, y = thread_y();
+  const int x = thread_x() * (p.field ? kFour : kRun), y = thread_y();
   if (x >= p.width || y >= p.height) return;
   if (p.bits > 8)
     tone<uint16_t>(p, x, y);
@@ -155,14 +179,16 @@ FR_DEVICE Lobes lobes_at(uint64_t weights, const double* row, int x, int y) {
 
 template <typename T>
 FR_DEVICE float resampled(const ResampleParams& p, const Lobes& x, const Lobes& y) {
-  const bool inside = x.first >= 0 && y.first >= 0 && x.first + kLobes <= p.width && y.first + kLobes <= p.height;
+  int column[kLobes];
+#pragma unroll
+  for (int i = 0; i < kLobes; ++i) column[i] = mirrored(x.first + i, p.width);
   float sum = 0.0f;
+#pragma unroll
   for (int j = 0; j < kLobes; ++j) {
-    const T* const row = row_of<T>(p.source, p.source_pitch, inside ? y.first + j : mirrored(y.first + j, p.height));
+    const T* const row = row_of<T>(p.source, p.source_pitch, mirrored(y.first + j, p.height));
     float line = 0.0f;
 #pragma unroll
-    for (int i = 0; i < kLobes; ++i)
-      line += x.weight[i] * sample(row, inside ? x.first + i : mirrored(x.first + i, p.width), 0);
+    for (int i = 0; i < kLobes; ++i) line += x.weight[i] * sample(row, column[i], 0);
     sum += y.weight[j] * line;
   }
   return sum;

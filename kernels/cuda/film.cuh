@@ -2,7 +2,8 @@
 #pragma once
 #include "common.cuh"
 
-constexpr int kRun = 16;  // neighbouring samples of a row that a thread owns where bytes are all that a kernel costs
+// Neighbouring samples of a row that a thread owns: where bytes are all that a kernel costs, and where it takes more.
+constexpr int kRun = 16, kFour = 4;
 
 // Reads up to kRun samples of a row, by 16-byte accesses where all are there and aligned; the rest are 0. Not by way of
 // the read-only cache: what is read may be written by the same thread.
@@ -46,24 +47,59 @@ FR_DEVICE void write_run(T* at, int count, const int (&sample)[kRun]) {
     if (i < count) at[i] = static_cast<T>(sample[i]);
 }
 
-// Up to four neighbouring floats of a row; one access where all are there and aligned.
-FR_DEVICE void read_four(const float* at, int count, float (&value)[4]) {
-  if (count >= 4 && aligned(at, 16)) {
+// Up to four samples of a row, likewise by one access.
+template <typename T>
+FR_DEVICE void read_four(const T* at, int count, int (&sample)[kFour]) {
+  struct alignas(4 * sizeof(T)) Four {
+    T sample[kFour];
+  };
+  Four four = {};
+  if (count >= kFour && aligned(at, sizeof four)) {
+    four = *reinterpret_cast<const Four*>(at);
+  } else {
+#pragma unroll
+    for (int i = 0; i < kFour; ++i)
+      if (i < count) four.sample[i] = at[i];
+  }
+#pragma unroll
+  for (int i = 0; i < kFour; ++i) sample[i] = four.sample[i];
+}
+
+template <typename T>
+FR_DEVICE void write_four(T* at, int count, const int (&sample)[kFour]) {
+  struct alignas(4 * sizeof(T)) Four {
+    T sample[kFour];
+  };
+  Four four;
+#pragma unroll
+  for (int i = 0; i < kFour; ++i) four.sample[i] = static_cast<T>(sample[i]);
+  if (count >= kFour && aligned(at, sizeof four)) {
+    *reinterpret_cast<Four*>(at) = four;
+    return;
+  }
+#pragma unroll
+  for (int i = 0; i < kFour; ++i)
+    if (i < count) at[i] = four.sample[i];
+}
+
+// Up to four floats of a row, which the kernel does not write.
+FR_DEVICE void read_four(const float* at, int count, float (&value)[kFour]) {
+  if (count >= kFour && aligned(at, 16)) {
     const float4 four = __ldg(reinterpret_cast<const float4*>(at));
     value[0] = four.x, value[1] = four.y, value[2] = four.z, value[3] = four.w;
     return;
   }
 #pragma unroll
-  for (int i = 0; i < 4; ++i) value[i] = i < count ? __ldg(at + i) : 0.0f;
+  for (int i = 0; i < kFour; ++i) value[i] = i < count ? __ldg(at + i) : 0.0f;
 }
 
-FR_DEVICE void write_four(float* at, int count, const float (&value)[4]) {
-  if (count >= 4 && aligned(at, 16)) {
+FR_DEVICE void write_four(float* at, int count, const float (&value)[kFour]) {
+  if (count >= kFour && aligned(at, 16)) {
     *reinterpret_cast<float4*>(at) = make_float4(value[0], value[1], value[2], value[3]);
     return;
   }
 #pragma unroll
-  for (int i = 0; i < 4; ++i)
+  for (int i = 0; i < kFour; ++i)
     if (i < count) at[i] = value[i];
 }
 

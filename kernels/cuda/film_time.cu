@@ -67,7 +67,7 @@ FR_KERNEL fr_mend(const MendParams p) {
     mend<uint8_t>(p, x, y);
 }
 
-constexpr int kFour = 4, kCompared = 7, kSmoothed = 5;  // samples a thread; sides of squares
+constexpr int kCompared = 7, kSmoothed = 5;  // sides of squares of samples
 
 // Samples x - 3 .. x + 6 of a row, mirrored beyond its ends.
 FR_DEVICE void read_compared(const uint8_t* row, int x, int width, int (&sample)[kFour + kCompared - 1]) {
@@ -116,16 +116,14 @@ FR_KERNEL fr_agreement(const AgreementParams p) {
 
 // Up to four samples of a row, in units of 8-bit code values.
 FR_DEVICE void read_codes(uint64_t address, int pitch, int bits, int x, int y, int count, float (&code)[kFour]) {
+  int sample[kFour];
+  if (bits > 8)
+    read_four(row_of<uint16_t>(address, pitch, y) + x, count, sample);
+  else
+    read_four(row_of<uint8_t>(address, pitch, y) + x, count, sample);
   const float unit = static_cast<float>(1 << (bits - 8));
 #pragma unroll
-  for (int i = 0; i < kFour; ++i) {
-    if (i >= count)
-      code[i] = 0.0f;
-    else if (bits > 8)
-      code[i] = static_cast<float>(__ldg(row_of<uint16_t>(address, pitch, y) + x + i)) / unit;
-    else
-      code[i] = static_cast<float>(__ldg(row_of<uint8_t>(address, pitch, y) + x + i));
-  }
+  for (int i = 0; i < kFour; ++i) code[i] = static_cast<float>(sample[i]) / unit;
 }
 
 // The mean of a frame and its neighbours, and which share of the variance of grain it leaves. Twins:
@@ -214,16 +212,16 @@ FR_KERNEL fr_calm(const CalmParams p) {
   if (p.left) read_four(row_of<float>(p.left, p.left_pitch, y) + x, count, left);
   const Around found = around(p, x, y, here[0]);
   const float unit = static_cast<float>(1 << (p.bits - 8));
+  int value[kFour];
 #pragma unroll
   for (int k = 0; k < kFour; ++k) {
-    if (k >= count) continue;
     const float apart = found.sum[k] * kEach, mean = here[0] + apart;
     const float spread = fmaxf(found.squares[k] * kEach - apart * apart, kLeastSpread);
     const float kept = fminf(fmaxf(1.0f - left[k] * variance[k] / spread, 0.0f), 1.0f);
-    const int value = rounded((mean + kept * (here[k] - mean)) * unit, p.bits);
-    if (p.bits > 8)
-      target_row<uint16_t>(p.target, p.target_pitch, y)[x + k] = static_cast<uint16_t>(value);
-    else
-      target_row<uint8_t>(p.target, p.target_pitch, y)[x + k] = static_cast<uint8_t>(value);
+    value[k] = rounded((mean + kept * (here[k] - mean)) * unit, p.bits);
   }
+  if (p.bits > 8)
+    write_four(target_row<uint16_t>(p.target, p.target_pitch, y) + x, count, value);
+  else
+    write_four(target_row<uint8_t>(p.target, p.target_pitch, y) + x, count, value);
 }

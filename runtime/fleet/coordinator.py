@@ -29,6 +29,7 @@ from fastrestore.runtime.fleet.policy import Action, Policy
 from fastrestore.runtime.fleet.scan import Stretch
 from fastrestore.runtime.fleet.scanning import ScanEnded, Scanned
 from fastrestore.runtime.fleet.scheduler import Scheduler
+from fastrestore.runtime.fleet.surroundings import processor
 from fastrestore.runtime.identity import differing
 from fastrestore.runtime.making import Shown
 
@@ -259,6 +260,8 @@ class Coordinator:
             return  # of an earlier film
         elif isinstance(report, Facts):
             self._facts[worker] = report
+            if report.processor not in ("", processor()):
+                self.notes.append(f"worker {worker} may round differently: it runs on {report.processor}")
             self._compare(worker)
         elif isinstance(report, Wanting):
             if worker in self._facts:

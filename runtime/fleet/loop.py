@@ -54,6 +54,7 @@ class WorkerLoop:
         self._engines = EnginePool(most_idle=1)
         self._proving = ThreadPoolExecutor(1, thread_name_prefix="fastrestore-verify")
         self._pending: Future[None] | None = None
+        self._failed: Future[None] | None = None
         self._watchdog = Watchdog(on_stall=leave)
         self._said = 0.0
         self._unsaid = 0
@@ -68,7 +69,7 @@ class WorkerLoop:
             self._arrived.notify()
 
     def run(self) -> Never:
-        """Work until the process ends."""
+        """Work until the process ends; what is raised is a fault of ours."""
         with self._watchdog:
             while True:
                 message = self._next()
@@ -79,7 +80,9 @@ class WorkerLoop:
 
     def _next(self) -> Message:
         with self._arrived:
-            self._arrived.wait_for(lambda: self._todo)
+            self._arrived.wait_for(lambda: self._todo or self._failed is not None)
+            if self._failed is not None:
+                self._failed.result()
             return self._todo.popleft()
 
     def _open(self, order: Order) -> None:
@@ -115,6 +118,7 @@ class WorkerLoop:
             self._say(Advanced(film, number, self._unsaid))
             self._wait()
             self._pending = self._proving.submit(self._prove, worker, draft)
+            self._pending.add_done_callback(self._proved)
         self._say(Wanting(film))
 
     def _prove(self, worker: SegmentWorker, draft: Draft) -> None:
@@ -123,6 +127,13 @@ class WorkerLoop:
             self._say(worker.prove(draft))
         except (FastRestoreError, MemoryError) as error:
             self._say(Failed(assignment.film, assignment.number, _failure(error)))
+
+    def _proved(self, proof: Future[None]) -> None:
+        """Have the working thread end if a proof ended in a way that nobody has foreseen."""
+        if proof.exception() is not None:
+            with self._arrived:
+                self._failed = proof
+                self._arrived.notify()
 
     def _wait(self) -> None:
         """Wait until what is being proved is; so that no more than one segment is."""

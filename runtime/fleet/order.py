@@ -75,6 +75,8 @@ class Facts:
     backend: str
     """What the networks run on, in words."""
     backend_reason: str
+    processor: str = ""
+    """Its model: another kind rounds differently."""
 
 
 @dataclass(frozen=True, slots=True)

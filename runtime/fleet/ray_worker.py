@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import traceback
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -50,7 +51,7 @@ class RayWorker:
         self._changed = threading.Condition()
         self._said: deque[tuple[int, Report]] = deque()
         self._count = self._heard = 0
-        threading.Thread(target=self._loop.run, name="fastrestore-worker", daemon=True).start()
+        threading.Thread(target=self._work, name="fastrestore-worker", daemon=True).start()
 
     def surroundings(self) -> dict[str, str]:
         """Return what the worker's results depend on."""
@@ -123,6 +124,14 @@ class RayWorker:
     def forget(self, part: str) -> None:
         """Remove a part that was fetched."""
         (self._own_folder / part).unlink(missing_ok=True)
+
+    def _work(self) -> None:
+        """Work until the process ends; should the work end, which only a fault of ours can do, end the process."""
+        try:
+            self._loop.run()
+        finally:
+            traceback.print_exc()
+            os._exit(1)
 
     def _say(self, report: Report) -> None:
         with self._changed:

@@ -12,6 +12,7 @@ from fastrestore.frames import Frame
 from fastrestore.runtime.engine_pool import EnginePool
 from fastrestore.runtime.fleet.order import Assignment, Facts, Made, Order
 from fastrestore.runtime.fleet.reading import Reading
+from fastrestore.runtime.fleet.surroundings import processor
 from fastrestore.runtime.identity import header_for
 from fastrestore.runtime.journal import MADE
 from fastrestore.runtime.making import Making
@@ -94,7 +95,7 @@ class SegmentWorker:
         self._reading = self._open.enter_context(closing(Reading(making.source, self._treating)))
         header = header_for(making.plan, order.options, choice.identity if choice else "", order.source)
         backend, reason = (choice.backend.describe(), choice.reason) if choice else ("", "")
-        self.facts = Facts(order.film, header.settings, header.source, backend, reason)
+        self.facts = Facts(order.film, header.settings, header.source, backend, reason, processor())
 
     def encode(self, assignment: Assignment, on_frame: Callable[[], object]) -> Draft:
         """Make the frames of a segment and encode them.

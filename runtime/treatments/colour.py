@@ -23,6 +23,7 @@ from fastrestore.kernels import film_colour as kernels
 from fastrestore.kernels.cpu import neutral_planes
 from fastrestore.kernels.film_colour import Luma
 from fastrestore.runtime.media.translate import writing
+from fastrestore.runtime.state_files import write_synced
 from fastrestore.runtime.treatments.chroma_store import ChromaReader, ChromaWriter, is_whole
 from fastrestore.runtime.treatments.colour_example import Example, ExampleProbe, ExampleWord, find_frames
 from fastrestore.runtime.treatments.colour_guess import ColourGuesser, GuessSettings
@@ -157,25 +158,43 @@ def _by_examples(film: Film, shot: Shot, examples: Mapping[int, Example], tools:
 
 def _by_guesses(film: Film, shot: Shot, guesser: ColourGuesser, tools: Tools, folder: Path) -> ColouredShot:
     """Guess in the middle of every stretch, and once more where the colours of those did not last."""
-    given = guesser.key_frames(shot)
-    for again in (True, False):
-        keys = frozenset(given)
-
-        def anchor(index: int, luma: Luma, keys: frozenset[int] = keys) -> Anchor | None:
-            return guesser.anchor(luma) if index in keys else None
-
-        path = folder / _file_name(film, shot, {"network": guesser.identity, "frames": sorted(keys)})
-        if not is_whole(path):
-            _write(film, shot, anchor, max(keys), tools, path)
-        fallen = _fallen(path, shot, keys) if again else []
-        if not fallen:
-            break
-        path.unlink(missing_ok=True)
-        given = tuple(sorted({*keys, *fallen}))
-    return ColouredShot(path, guesser.name, given)
+    path = _guessed(film, shot, guesser, guesser.key_frames(shot), tools, folder)
+    note = path.with_suffix(".more")  # which frames the second round added: a later run goes straight to that
+    more = _noted(note, shot)
+    if more is None:
+        more = _fallen(path, shot, guesser.key_frames(shot))
+        with writing(note):
+            write_synced(note, json.dumps(more).encode())
+    keys = tuple(sorted({*guesser.key_frames(shot), *more}))
+    if more:
+        first, path = path, _guessed(film, shot, guesser, keys, tools, folder)
+        first.unlink(missing_ok=True)
+    return ColouredShot(path, guesser.name, keys)
 
 
-def _fallen(path: Path, shot: Shot, keys: frozenset[int]) -> list[int]:
+def _guessed(film: Film, shot: Shot, guesser: ColourGuesser, keys: Sequence[int], tools: Tools, folder: Path) -> Path:
+    """Return the file of a shot's colours with these frames guessed, or the one that a second round replaces."""
+
+    def anchor(index: int, luma: Luma) -> Anchor | None:
+        return guesser.anchor(luma) if index in keys else None
+
+    path = folder / _file_name(film, shot, {"network": guesser.identity, "frames": list(keys)})
+    if not is_whole(path) and not _noted(path.with_suffix(".more"), shot):
+        _write(film, shot, anchor, max(keys), tools, path)
+    return path
+
+
+def _noted(note: Path, shot: Shot) -> list[int] | None:
+    """Return the frames that a note names, or None if there is no note that can be used."""
+    try:
+        found = json.loads(note.read_bytes())
+    except (OSError, ValueError):
+        return None
+    named = isinstance(found, list) and all(isinstance(each, int) and shot.begin <= each < shot.end for each in found)
+    return found if named else None
+
+
+def _fallen(path: Path, shot: Shot, keys: Sequence[int]) -> list[int]:
     """Return the frame least trusted of every run in which trust has fallen below what the guesses began with."""
     trust = np.asarray(_facts(path))
     floor = _FALLEN * float(np.mean([trust[key - shot.begin] for key in keys]))

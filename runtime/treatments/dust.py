@@ -34,16 +34,16 @@ _MOST_SPOTS: Final = 4000
 _RIM_PX: Final = 2  # around a mark, where its soft edge is
 _RING_PX: Final = 5  # around that, where motion has to fit
 _SPARED: Final = 0.15  # share of a mark's height by which its ring may be off
-_APART_AROUND: Final = 0.2
+_APART_AROUND: Final = 0.2  # the same, in its ring: the surest sign of water, leaves and legs
 _APART: Final = 0.4  # share of a mark's height by which the neighbours may differ where it lies
 _OUTSIDE: Final = 0.3  # of a mark, where a neighbour does not reach
-_TEXTURE_PX: Final = 7
+_TEXTURE_PX: Final = 7  # around its middle: whose texture it must stand out from
 _AGAIN_PX: Final = 12  # how far something may move beyond the motion found, in a picture of that height
 _ALIKE_BOTH: Final = 0.7  # correlation from which it is the same thing in both neighbours
 _ALIKE_ONE: Final = 0.9  # and in one of them
 _EXPLAINED: Final = 0.2  # of a mark, at least, if it is to be a thing: dust may be shaped like a thing of another tone
 _STRAYS_PX: Final = 40  # how far around marks are counted that are no dust, in a picture of that height
-_LEAST_PX: Final = 6
+_LEAST_PX: Final = 6  # such lengths are never less
 
 
 @dataclass(frozen=True, slots=True)

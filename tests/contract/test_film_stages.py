@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 import pytest
 from tests.media_samples import Clip, Sound, write_clip
+from tests.unit.runtime.treatments.field_samples import FILM, NTSC, picture_at, woven
+from tests.unit.runtime.treatments.field_samples import SIZE as FIELD_SIZE
 
 from fastrestore.api import convert, open_video
 from fastrestore.config import ConvertOptions, EncodeOptions, FilmOptions, RateTarget, Spans, Target
@@ -149,6 +151,35 @@ def test_words_that_are_not_understood_are_refused_before_any_work(
         convert(film, tmp_path / "out.mkv", asked)
     assert next(iter(words.values())) in str(caught.value) and caught.value.hint
     assert list(tmp_path.iterdir()) == []
+
+
+@dataclass
+class Telecined(Clip):
+    """Film pictures woven into fields 3:2: of five frames two are of two pictures."""
+
+    def picture(self, index: int) -> Picture:
+        group, place = divmod(index, 5)
+        first, second = ((0, 0), (1, 1), (1, 2), (2, 3), (3, 3))[place]
+        return woven(*(picture_at((4 * group + each) / FILM) for each in (first, second)))
+
+
+@pytest.mark.parametrize("stages", [FilmOptions(detelecine=True), FilmOptions(detelecine=True, clean="low")], ids=str)
+def test_telecined_film_is_returned_to_its_own_instants(stages: FilmOptions, tmp_path: Path) -> None:
+    clip = Telecined(60, "ffv1", "yuv420p", FIELD_SIZE, NTSC)
+    film = write_clip(tmp_path / "telecined.mkv", clip)
+    asked = replace(options(stages, film, fps="source"), encode=EncodeOptions("ffv1"))
+    whole = convert(film, tmp_path / "whole.mkv", asked)
+    assert (whole.source_frames, whole.output_frames) == (48, 48)
+    assert "23.976" in whole.fields[0]["done"]
+    with pytest.raises(StoppedError):
+        convert(film, tmp_path / "stopped.mkv", asked, on_progress=stopping(30))
+    again = convert(film, tmp_path / "stopped.mkv", asked)
+    assert again.resumed_segments >= 1
+    assert (tmp_path / "stopped.mkv").read_bytes() == (tmp_path / "whole.mkv").read_bytes()
+    if not stages.clean:
+        with open_video(tmp_path / "whole.mkv") as reader:
+            for index, frame in enumerate(reader):
+                assert frame.picture.same_samples(picture_at(index / FILM)), index
 
 
 def _facts(report: RunReport) -> tuple[object, ...]:

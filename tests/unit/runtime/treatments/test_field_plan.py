@@ -7,14 +7,18 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from tests.unit.runtime.treatments.field_samples import FILM, NTSC, dealt, film, info_of, interlaced, repeated, timed
 
 from fastrestore.errors import UsageError
 from fastrestore.frames import Frame
 from fastrestore.kernels.ops import open_ops
+from fastrestore.runtime.treatments.cadences import cadences
 from fastrestore.runtime.treatments.field_plan import FieldPlan
-from fastrestore.runtime.treatments.field_planner import Deinterlace, FieldSettings, plan_fields
+from fastrestore.runtime.treatments.field_planner import Deinterlace, FieldSettings, plan_fields, plan_of
+from fastrestore.runtime.treatments.field_statistics import FieldProbe
+from fastrestore.runtime.treatments.treatment import Film, Shot
 
 OPS = open_ops()
 TELECINE = Fraction(5, 2)
@@ -115,3 +119,46 @@ def test_the_option_is_read() -> None:
     assert FieldSettings.parse("off", detelecine=False).does_nothing
     with pytest.raises(UsageError, match="`--deinterlace yes` is not understood: wanted one of `off`, `auto`, `field`"):
         FieldSettings.parse("yes", detelecine=True)
+
+
+def any_film(seed: int) -> Film:
+    """Return a film of random cadences, noisy and with gaps in time: only what a probe finds, without pictures."""
+    rng = np.random.default_rng(seed)
+    candidates = [cadence for cadence in cadences(NTSC) if not cadence.is_interlaced]
+    rows: list[list[float]] = []
+    pts, cuts, time = [], [0], Fraction(seed, 7)
+    while len(rows) < 120:
+        cadence = candidates[rng.integers(len(candidates))]
+        phase = int(rng.choice(cadence.phases))
+        if rows and rng.random() < 0.5:
+            cuts.append(len(rows))
+        for index in range(len(rows), len(rows) + int(rng.integers(3, 50))):
+            (top_before, bottom_before), (top, bottom) = (
+                cadence.pictures(index - 1, phase),
+                cadence.pictures(index, phase),
+            )
+            combing = [6.0 * min(2, abs(a - b)) for a, b in ((top, bottom), (top, bottom_before), (top_before, bottom))]
+            rows.append([*combing, 12.0 * (top != top_before), 12.0 * (bottom != bottom_before)])
+            pts.append(time)
+            time += (3 if rng.random() < 0.02 else 1) / NTSC
+    findings = np.array(rows) * rng.uniform(0.7, 1.3, (len(rows), 5)) + 0.1
+    findings[cuts] = 0
+    frames = timed(film(1, 25), NTSC)
+    shots = tuple(Shot(k, b, e) for k, (b, e) in enumerate(pairwise([*cuts, len(rows)])))
+    return Film(info_of(frames, NTSC), tuple(pts), shots, {FieldProbe.name: findings})
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_plan_is_whole_and_its_times_rise(seed: int) -> None:
+    seen = any_film(seed)
+    frames = [Frame(film(1, 25)[0], pts, 1 / NTSC) for pts in seen.pts]
+    for settings in (FieldSettings(Deinterlace.AUTO, detelecine=True), FieldSettings(Deinterlace.FIELD)):
+        plan = plan_of(seen, settings)
+        made = list(plan.applied(frames))
+        assert len(made) == plan.frame_count == sum(shot.pictures for shot in plan.shots)
+        assert all(a.pts < b.pts for a, b in pairwise(made)) and all(frame.duration > 0 for frame in made)
+        begin = len(made) * (seed + 1) // 5
+        resumed = list(plan.applied(frames[plan.source_index(begin) :], begin))
+        assert [(f.pts, f.duration) for f in resumed] == [(f.pts, f.duration) for f in made[begin:]]
+        assert plan.stretches[0].begin == 0 and plan.stretches[-1].end == len(frames)
+        assert all(a.end == b.begin for a, b in pairwise(plan.stretches))
