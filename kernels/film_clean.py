@@ -16,6 +16,10 @@ from numpy.typing import NDArray
 U8: TypeAlias = NDArray[np.uint8]
 F32: TypeAlias = NDArray[np.float32]
 
+TONE_PX = 5
+"""Side of the Gaussian that parts tones from detail where samples are mended."""
+TONE_SIGMA_PX = 1.2
+"""Its sigma."""
 _NEIGHBOURHOOD = np.ones((3, 3), np.uint8)
 
 
@@ -126,4 +130,4 @@ def healed(strip: F32, half: int, run: int, room: float) -> tuple[F32, F32]:
 
 
 def _smooth(plane: F32) -> F32:
-    return np.asarray(cv2.GaussianBlur(plane, (5, 5), 1.2, borderType=cv2.BORDER_REPLICATE), np.float32)
+    return np.asarray(cv2.GaussianBlur(plane, (TONE_PX, TONE_PX), TONE_SIGMA_PX, borderType=cv2.BORDER_REPLICATE), np.float32)

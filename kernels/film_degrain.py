@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 F32: TypeAlias = NDArray[np.float32]
 
 _COMPARED: Final = (7, 7)  # px: with fewer, grain alone looks like disagreement too often
-_AGREES: Final = 1.4  # mean squared difference, in units of what grain alone makes, up to which a neighbour counts
-_DIFFERS: Final = 2.6  # and from which on it does not count at all
+AGREES: Final = 1.4
+"""Mean squared difference, in units of what grain alone makes, up to which a neighbour counts in full."""
+DIFFERS: Final = 2.6
+"""From which on it does not count at all."""
 _SMOOTHED: Final = (5, 5)  # px, of the filter in space
 _RIM: Final = cv2.BORDER_REFLECT_101
 
@@ -32,8 +34,8 @@ def agreement(sample: F32, neighbour: F32, variance: F32) -> F32:
     """
     squared = cv2.boxFilter(cv2.pow(cv2.subtract(sample, neighbour), 2), -1, _COMPARED, borderType=_RIM)
     ratio = cv2.divide(squared, variance, scale=0.5)
-    # One multiplication and two bounds in place of the way from `_AGREES` to `_DIFFERS` in words.
-    believed = cv2.addWeighted(ratio, -1 / (_DIFFERS - _AGREES), ratio, 0, _DIFFERS / (_DIFFERS - _AGREES))
+    # One multiplication and two bounds in place of the way from `AGREES` to `DIFFERS` in words.
+    believed = cv2.addWeighted(ratio, -1 / (DIFFERS - AGREES), ratio, 0, DIFFERS / (DIFFERS - AGREES))
     return np.asarray(np.clip(believed, 0, 1), np.float32)
 
 

@@ -27,7 +27,7 @@ KNOTS: Curve = np.linspace(math.log(_TOE), math.log(1 + _TOE), 9)
 """The tones at which curves are known, from black to white."""
 _DARK = 0.02
 """Chroma over darker levels is scaled as over this one."""
-_KNEE = 1.5
+KNEE = 1.5
 """Highlights are pressed together from so many overshoots below white on."""
 
 
@@ -57,7 +57,7 @@ def pressed(levels: NDArray[Any], overshoot: float) -> NDArray[Any]:
     """
     if overshoot <= 0:
         return levels
-    knee = max(0.0, 1 - _KNEE * overshoot)
+    knee = max(0.0, 1 - KNEE * overshoot)
     reach = 1 + overshoot - knee
     above = np.clip(levels - knee, 0, reach)
     return np.asarray(levels - above * above * (overshoot / reach**2))
@@ -73,6 +73,12 @@ def level_table(curve: Curve, black: float, span: float, samples: int) -> NDArra
     return np.asarray(pressed(np.minimum(changed, white), max(0.0, white - 1)) + beyond)
 
 
+def chroma_table(table: NDArray[np.float64], black: float, span: float) -> NDArray[np.float32]:
+    """Return what chroma is multiplied by under each sample of luma, `(samples,)` float32, from a `level_table`."""
+    levels = np.maximum((np.arange(len(table)) - black) / span, _DARK)
+    return np.asarray(np.interp(levels, (np.arange(len(table)) - black) / span, table) / levels, np.float32)
+
+
 def toned(picture: Picture, curve: Curve, field: FloatPlane | None = None) -> Picture:
     """Return a picture with its tones changed; chroma keeps its ratio to luma.
 
@@ -84,7 +90,7 @@ def toned(picture: Picture, curve: Curve, field: FloatPlane | None = None) -> Pi
     black, span = black_and_span(picture)
     bits = picture.format.bits
     table = level_table(curve, black, span, 1 << bits)
-    gains = None if field is None else [_spread(field, plane.shape) for plane in picture.planes[:2]]
+    gains = None if field is None else [spread(field, plane.shape) for plane in picture.planes[:2]]
     rgb = picture.format.kind == "rgb"
     planes: list[Plane] = []
     for index, plane in enumerate(picture.planes):
@@ -125,9 +131,7 @@ def _with_chroma(plane: Plane, picture: Picture, table: NDArray[np.float64], gai
     middle = colours.middle(bits)
     if bool((plane == middle).all()):
         return plane
-    black, span = black_and_span(picture)
-    levels = np.maximum((np.arange(len(table)) - black) / span, _DARK)
-    ratio = (np.interp(levels, (np.arange(len(table)) - black) / span, table) / levels).astype(np.float32)
+    ratio = chroma_table(table, *black_and_span(picture))
     luma = picture.planes[0]
     if luma.shape != plane.shape:
         luma = cv2.resize(luma, (plane.shape[1], plane.shape[0]), interpolation=cv2.INTER_AREA)
@@ -137,8 +141,8 @@ def _with_chroma(plane: Plane, picture: Picture, table: NDArray[np.float64], gai
     return stored((plane.astype(np.float32) - np.float32(middle)) * scale + np.float32(middle), bits)
 
 
-def _spread(field: FloatPlane, shape: tuple[int, ...]) -> FloatPlane:
-    """Return factors for every sample from what is added to the tones at cells."""
+def spread(field: FloatPlane, shape: tuple[int, ...]) -> FloatPlane:
+    """Return factors for every sample of a plane, `(H, W)`, from what is added to the tones at cells, `(h, w)`."""
     grown = cv2.resize(field, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
     return np.asarray(cv2.exp(grown), np.float32)
 

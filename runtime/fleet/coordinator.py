@@ -259,10 +259,7 @@ class Coordinator:
         elif getattr(report, "film", None) != self._order.film:
             return  # of an earlier film
         elif isinstance(report, Facts):
-            self._facts[worker] = report
-            if report.processor not in ("", processor()):
-                self.notes.append(f"worker {worker} may round differently: it runs on {report.processor}")
-            self._compare(worker)
+            self._welcome(worker, report)
         elif isinstance(report, Wanting):
             if worker in self._facts:
                 self._wanting[worker] = None
@@ -275,6 +272,13 @@ class Coordinator:
             self._running.pop((worker, report.number), None)
         elif isinstance(report, Failed):
             self._fail(worker, report)
+
+    def _welcome(self, worker: str, facts: Facts) -> None:
+        """Take note that a worker has opened the film."""
+        self._facts[worker] = facts
+        if facts.processor not in ("", processor()):
+            self.notes.append(f"worker {worker} may round differently: it runs on {facts.processor}")
+        self._compare(worker)
 
     def _expect(self, stretch: Stretch) -> None:
         if self._ledger.expect(stretch):
