@@ -77,7 +77,8 @@ class Job:
         """Return the plan in words."""
         name = self.source.reader.path.name if self.source.reader else "frames"
         lines = describe(self.plan, self.options, self.making.expected, largest_inputs(self.plan, self.options))
-        return {"file": f"{name} -> {self.output}", **lines}
+        workers = {"workers": self.crew.description} if self.crew is not None else {}
+        return {"file": f"{name} -> {self.output}", **lines, **workers}
 
     @property
     def making(self) -> Making:

@@ -106,7 +106,7 @@ class Making:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class Account:
     """What there is to tell of the making."""
 
     busy_s: Mapping[str, float]
@@ -139,7 +139,7 @@ class Maker(Protocol):
 
     def make(
         self, work: WorkFolder, record: Record, film_work: FilmWork | None, on_progress: OnProgress | None
-    ) -> Made:
+    ) -> Account:
         """Make all segments that are missing.
 
         Raises:
@@ -165,7 +165,7 @@ class InLine:
 
     def make(
         self, work: WorkFolder, record: Record, film_work: FilmWork | None, on_progress: OnProgress | None
-    ) -> Made:
+    ) -> Account:
         """See `Maker.make`."""
         making, stages = self._making, self._stages
         shown = Shown(making.expected, record.frames, on_progress)
@@ -186,7 +186,7 @@ class InLine:
                 stack.callback(shown.end_of_run, pipeline.clock)
                 maker.make(frames, tally.passed, partial(shown.frame_of, pipeline.clock))
             again = True
-        return Made(shown.busy_s)
+        return Account(shown.busy_s)
 
 
 def start_of_missing(record: Record) -> SegmentStart | None:

@@ -41,6 +41,16 @@ class Fleet(Protocol):
     """What workers say, with their names."""
 
     @property
+    def description(self) -> str:
+        """Who they are, in words."""
+        ...
+
+    @property
+    def beside(self) -> int:
+        """How many of them share this machine's memory."""
+        ...
+
+    @property
     def size(self) -> int:
         """How many workers there should be now."""
         ...

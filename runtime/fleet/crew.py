@@ -16,7 +16,8 @@ from fastrestore.runtime.fleet.policy import Policy
 from fastrestore.runtime.fleet.scanning import Scanning
 from fastrestore.runtime.identity import identity
 from fastrestore.runtime.journal import Record
-from fastrestore.runtime.making import Made, Making, Shown
+from fastrestore.runtime.making import Account, Making, Shown
+from fastrestore.runtime.plan import needed_bytes
 from fastrestore.runtime.report import OnProgress
 from fastrestore.runtime.treatments.film_work import FilmWork
 from fastrestore.runtime.workfolder import WorkFolder
@@ -38,6 +39,25 @@ class Crew:
         self._turn = threading.Lock()
         self._films = count()
 
+    @property
+    def description(self) -> str:
+        """Who they are, in words."""
+        return self._fleet.description
+
+    def _require_memory(self, making: Making) -> None:
+        """Refuse what would need more memory on this machine than is allowed: each worker has pictures of its own.
+
+        Raises:
+            UsageError: If it would.
+        """
+        most, workers = making.options.max_memory, self._fleet.beside
+        needed = workers * needed_bytes(making.plan, making.options.tile)
+        if most is not None and needed > most:
+            raise UsageError(
+                f"{workers} workers need about {needed >> 20} MiB of memory, and `--max-memory` allows {most >> 20}",
+                "use fewer `--workers`, a smaller `--to` or `--tile`, or allow more",
+            )
+
     @contextmanager
     def at_work(self, making: Making, work: WorkFolder, preferred: Mapping[str, str] | None) -> Iterator[CrewAtWork]:
         """Have the workers open a film.
@@ -48,12 +68,13 @@ class Crew:
             preferred: The settings of the run that is to go on, if one is.
 
         Raises:
-            UsageError: If the film does not come from a file.
+            UsageError: If the film does not come from a file, or the workers need more memory than is allowed.
             FastRestoreError: If no worker can open it.
         """
         reader = making.source.reader
         if reader is None:
             raise UsageError("workers need a file: each reads its own part of it", "write the frames to a file first")
+        self._require_memory(making)
         with self._turn:
             work.clear_parts()
             threads = making.options.encode.threads
@@ -88,11 +109,11 @@ class CrewAtWork:
 
     def make(
         self, work: WorkFolder, record: Record, film_work: FilmWork | None, on_progress: OnProgress | None
-    ) -> Made:
+    ) -> Account:
         """See `Maker.make`."""
         ledger = Ledger(work, record)
         shown = Shown(self._making.expected, record.frames, on_progress)
         film = None if film_work is None else film_work.treating.film
         with Scanning(self._making, record, film, self.ops, self._fleet.reports):
             self._coordinator.make(ledger, shown)
-        return Made(shown.busy_s, (*self._coordinator.notes, *ledger.warnings))
+        return Account(shown.busy_s, (*self._coordinator.notes, *ledger.warnings))

@@ -54,6 +54,16 @@ class LocalFleet:
     """There is nobody to wait for."""
 
     @property
+    def description(self) -> str:
+        """Who they are, in words."""
+        return f"{self.places} processes: {'; '.join(map(str, self._shares))}"
+
+    @property
+    def beside(self) -> int:
+        """How many of them share this machine's memory."""
+        return self.places
+
+    @property
     def size(self) -> int:
         """How many workers there should be now."""
         return len(self._shares) - len(self._refused)

@@ -72,6 +72,16 @@ class RayFleet:
         self._sending: dict[str, threading.Lock] = {}
 
     @property
+    def description(self) -> str:
+        """Who they are, in words."""
+        rooms = self._rooms()
+        kind = "a card each" if any(place.card for place in rooms) else f"{sum(place.cores for place in rooms)} cores"
+        return f"{len(rooms)} on {len({place.node for place in rooms})} nodes of a Ray cluster: {kind}"
+
+    beside = 0
+    """How many of them share this machine's memory, as far as it is to be told: a cluster sees to its nodes' itself."""
+
+    @property
     def size(self) -> int:
         """How many workers there should be now."""
         return len(self._rooms())

@@ -102,6 +102,13 @@ class OwnFleet:
 
     patience_s = 0.0
 
+    description = "those that do at once what they are told"
+
+    @property
+    def beside(self) -> int:
+        """How many of them share this machine's memory."""
+        return self.places
+
     @property
     def size(self) -> int:
         """How many workers there should be now."""

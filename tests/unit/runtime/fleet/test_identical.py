@@ -11,7 +11,7 @@ import pytest
 from tests.unit.runtime.fleet.samples import QUICK, Fate, OwnFleet, convert, faulty_film, film
 
 from fastrestore.config import ConvertOptions, OnError, RateTarget, Target
-from fastrestore.errors import DecodeError, DeviceError, EngineError, JobCancelledError, JobError
+from fastrestore.errors import DecodeError, DeviceError, EngineError, JobCancelledError, JobError, UsageError
 from fastrestore.runtime import job as job_module
 from fastrestore.runtime.fleet.coordinator import Limits
 from fastrestore.runtime.fleet.crew import Crew
@@ -221,6 +221,13 @@ def test_a_worker_that_would_make_something_else_is_left_out(
         assert {worker for worker, message in fleet.told if isinstance(message, Assignment)} == {"w1.0.1"}
     assert (tmp_path / "out.mkv").read_bytes() == alone
     assert len(report.warnings) == 1 and "w2.0.2 is left out" in report.warnings[0]
+
+
+def test_more_memory_than_is_allowed_for_all_workers(tmp_path: Path, source: Path) -> None:
+    options = replace(QUICK, max_memory=800 << 20)
+    convert(source, tmp_path / "alone.mkv", options)
+    with OwnFleet(3) as fleet, pytest.raises(UsageError, match=r"3 workers need about 1\d\d\d MiB .* allows 800"):
+        convert(source, tmp_path / "out.mkv", options, Crew(fleet))
 
 
 def test_settings_that_no_worker_can_open(tmp_path: Path, source: Path) -> None:
