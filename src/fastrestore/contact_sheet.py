@@ -28,7 +28,7 @@ AROUND_S = Fraction(10)
 LINE_S = Fraction(3, 2)
 """Seconds before and after a time that its line over time shows."""
 WIDEST_PX = 720
-"""Frames are made smaller to be no wider than this."""
+"""Frames are made smaller to be no wider than this, unless told otherwise."""
 SUFFIXES = (".png", ".jpg", ".jpeg")
 _GAP_PX, _TITLE_PX, _GAIN = 6, 22, 8
 _PAPER, _INK = 245, 30
@@ -48,7 +48,13 @@ class _Look:
 
 
 def write_sheet(
-    film: Path, output: Path, times: Sequence[Fraction], options: FilmOptions, *, around: Fraction = AROUND_S
+    film: Path,
+    output: Path,
+    times: Sequence[Fraction],
+    options: FilmOptions,
+    *,
+    around: Fraction = AROUND_S,
+    widest_px: int = WIDEST_PX,
 ) -> None:
     """Write a contact sheet of a film with and without its stages.
 
@@ -60,6 +66,7 @@ def write_sheet(
         times: Seconds on the film's clock; the frames shown then become rows.
         options: The stages. What comes after restoration, such as grain, is left out.
         around: Seconds before and after the times that are looked over.
+        widest_px: Frames are made smaller to be no wider than this.
 
     Raises:
         UsageError: If a time is not in the film, no stage is given, or the sheet is no picture file.
@@ -73,7 +80,7 @@ def write_sheet(
     with open_video(film, start=begin or None, end=max(times) + around) as reader:
         looks = _looks(reader, times, options)
     ops = open_ops("cpu")
-    rows = [_row(ops, look) for look in looks]
+    rows = [_row(ops, look, widest_px) for look in looks]
     width = max(row.shape[1] for row in rows)
     sheet = np.vstack([_padded(row, width) for row in rows])
     _write(output, sheet)
@@ -132,9 +139,9 @@ def _line(picture: Picture) -> _Image:
     return (column >> (picture.format.bits - 8)).astype(np.uint8)
 
 
-def _row(ops: Ops, look: _Look) -> _Image:
+def _row(ops: Ops, look: _Look, widest_px: int) -> _Image:
     """Return one row: the frame before and after, what changed, and the middle column over time before and after."""
-    before, after = _bgr(ops, look.before), _bgr(ops, look.after)
+    before, after = (_bgr(ops, picture, widest_px) for picture in (look.before, look.after))
     changed = cv2.absdiff(before, after).astype(np.int32) * _GAIN
     height = before.shape[0]
     cells = [
@@ -147,13 +154,13 @@ def _row(ops: Ops, look: _Look) -> _Image:
     return np.hstack([_titled(title, image) for title, image in cells])
 
 
-def _bgr(ops: Ops, picture: Picture) -> _Image:
-    """Return a picture as `(H, W, 3)` uint8, no wider than `WIDEST_PX`."""
+def _bgr(ops: Ops, picture: Picture, widest_px: int) -> _Image:
+    """Return a picture as `(H, W, 3)` uint8, made smaller if need be."""
     planes = ops.to_rgb(picture)[::-1]
     image = (np.clip(planes, 0, 1) * 255).round().astype(np.uint8).transpose(1, 2, 0)
-    if image.shape[1] > WIDEST_PX:
-        height = round(image.shape[0] * WIDEST_PX / image.shape[1])
-        image = np.asarray(cv2.resize(image, (WIDEST_PX, height), interpolation=cv2.INTER_AREA), np.uint8)
+    if image.shape[1] > widest_px:
+        height = round(image.shape[0] * widest_px / image.shape[1])
+        image = np.asarray(cv2.resize(image, (widest_px, height), interpolation=cv2.INTER_AREA), np.uint8)
     return np.ascontiguousarray(image)
 
 

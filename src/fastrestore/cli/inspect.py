@@ -28,18 +28,23 @@ def compare(
     stages: Annotated[
         Optional[str], typer.Option(help="Stages for old film, such as clean,steady=fill.", metavar="LIST")
     ] = None,
+    width: Annotated[
+        int, typer.Option(min=64, max=3840, help="Widest a frame is on a contact sheet.", metavar="PX")
+    ] = 720,
     as_json: AsJson = False,
 ) -> None:
     """Compare two videos, or one with and without stages."""
     if at is not None or stages is not None:
-        _show_stages(left, right, output, at, stages)
+        _show_stages(left, right, output, at, stages, width)
         return
     if right is None:
         raise UsageError("there is nothing to compare with", "name a second video, or use `--at TIME --stages LIST`")
     _compare_two(left, right, output, as_json=as_json)
 
 
-def _show_stages(left: Path, right: Path | None, output: Path | None, at: str | None, stages: str | None) -> None:
+def _show_stages(
+    left: Path, right: Path | None, output: Path | None, at: str | None, stages: str | None, width: int
+) -> None:
     from fastrestore.config import FilmOptions, parse_time
     from fastrestore.contact_sheet import write_sheet
 
@@ -48,7 +53,7 @@ def _show_stages(left: Path, right: Path | None, output: Path | None, at: str | 
             "a contact sheet takes one video, times, stages and a name",
             "use for example `fastrestore compare FILM --at 3.5,12 --stages clean,steady -o sheet.png`",
         )
-    write_sheet(left, output, [parse_time(time) for time in at.split(",")], FilmOptions.parse(stages))
+    write_sheet(left, output, [parse_time(time) for time in at.split(",")], FilmOptions.parse(stages), widest_px=width)
     print(output, file=sys.stderr)
 
 
