@@ -130,4 +130,5 @@ def healed(strip: F32, half: int, run: int, room: float) -> tuple[F32, F32]:
 
 
 def _smooth(plane: F32) -> F32:
-    return np.asarray(cv2.GaussianBlur(plane, (TONE_PX, TONE_PX), TONE_SIGMA_PX, borderType=cv2.BORDER_REPLICATE), np.float32)
+    side = (TONE_PX, TONE_PX)
+    return np.asarray(cv2.GaussianBlur(plane, side, TONE_SIGMA_PX, borderType=cv2.BORDER_REPLICATE), np.float32)

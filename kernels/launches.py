@@ -7,6 +7,16 @@ twins belong together is in `docs/kernels.md`.
 
 from __future__ import annotations
 
+from fastrestore.kernels.film_launches import (
+    Grain,
+    Tones,
+    lanczos_weights,
+    lay_grain,
+    resample,
+    tone,
+    tone_chroma,
+)
+from fastrestore.kernels.film_time_launches import agreement, average, calm, mend, warp
 from fastrestore.kernels.launch import Launch, Traffic, bytes_moved
 from fastrestore.kernels.motion_launches import PACKED_BYTES, FlowField, disagreement, guard, pack_motion, synthesize
 from fastrestore.kernels.params import MOST_TILES
@@ -45,6 +55,7 @@ __all__ = [
     "THUMBNAIL_BYTES",
     "DevicePlanes",
     "FlowField",
+    "Grain",
     "Launch",
     "Layout",
     "PlacedTaps",
@@ -52,22 +63,33 @@ __all__ = [
     "TapTable",
     "TileSpan",
     "TileStore",
+    "Tones",
     "Traffic",
+    "agreement",
+    "average",
     "bytes_moved",
+    "calm",
     "clear",
     "difference",
     "disagreement",
     "frame_taps",
     "guard",
+    "lanczos_weights",
+    "lay_grain",
     "luma8",
+    "mend",
     "pack_motion",
     "planes_to_tiles",
     "requantize",
+    "resample",
     "resize",
     "resize_taps",
     "statistics",
     "synthesize",
     "thumbnail",
     "tiles_to_planes",
+    "tone",
+    "tone_chroma",
     "unequal",
+    "warp",
 ]

@@ -80,7 +80,7 @@ def _networks(plan: WorkPlan, options: FilmOptions, frames: Frames) -> Iterator[
     if plan.motion is not None and len(frames.synthesised):
         yield Network.of(plan.motion, "motion")
     if options.colorize:
-        yield Network.of(find(options.colorize), "colour")
+        yield Network.of(find(options.colorize.partition(",")[0].strip()), "colour")
 
 
 def _stages(options: FilmOptions, shots: Sequence[Mapping[str, Any]]) -> Iterator[StageRecord]:

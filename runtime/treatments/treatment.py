@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,6 +145,15 @@ class Treatment(Protocol):
 
     def report(self, shot: Shot) -> Mapping[str, float | str]:
         """Return what is done to a shot, as far as it is known from the film's findings."""
+        ...
+
+
+@runtime_checkable
+class Masking(Protocol):
+    """A treatment that changes some samples of a picture and leaves the others as they are."""
+
+    def masked(self, window: Window) -> tuple[Treated, NDArray[np.uint8]]:
+        """Return a frame treated, and `(H, W)` uint8: up to 255 where it was changed, 0 where it was left."""
         ...
 
 

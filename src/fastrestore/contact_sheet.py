@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -22,6 +22,7 @@ from fastrestore.kernels.ops import Ops, open_ops
 from fastrestore.runtime.media.reader import VideoReader
 from fastrestore.runtime.source import Source
 from fastrestore.runtime.treatments.film_work import FilmWork, open_film_work
+from fastrestore.runtime.treatments.treatment import Masking, Window
 
 AROUND_S = Fraction(10)
 """Seconds of film looked over before and after the times asked for."""
@@ -45,6 +46,8 @@ class _Look:
     after: Picture
     line_before: _Image
     line_after: _Image
+    mask: _Image | None
+    """Where the first stage changed the picture, if it can tell."""
 
 
 def write_sheet(
@@ -55,6 +58,7 @@ def write_sheet(
     *,
     around: Fraction = AROUND_S,
     widest_px: int = WIDEST_PX,
+    mask: Path | None = None,
 ) -> None:
     """Write a contact sheet of a film with and without its stages.
 
@@ -67,6 +71,7 @@ def write_sheet(
         options: The stages. What comes after restoration, such as grain, is left out.
         around: Seconds before and after the times that are looked over.
         widest_px: Frames are made smaller to be no wider than this.
+        mask: Picture to write too: where `clean` changed the frame of the first time, white on black, full size.
 
     Raises:
         UsageError: If a time is not in the film, no stage is given, or the sheet is no picture file.
@@ -75,10 +80,15 @@ def write_sheet(
     """
     if not options:
         raise UsageError("there is no stage to show", "give for example `--stages clean,deflicker,steady`")
-    check_sheet(output)
+    for picture in filter(None, (output, mask)):
+        check_sheet(picture)
     begin = max(Fraction(0), min(times) - around)
     with open_video(film, start=begin or None, end=max(times) + around) as reader:
         looks = _looks(reader, times, options)
+    if mask is not None:
+        if looks[0].mask is None:
+            raise UsageError("there is no mask: only `clean` makes one", "add `clean` to the stages")
+        _write(mask, looks[0].mask)
     ops = open_ops("cpu")
     rows = [_row(ops, look, widest_px) for look in looks]
     width = max(row.shape[1] for row in rows)
@@ -117,8 +127,26 @@ def _look(source: Source, work: FilmWork, time: Fraction) -> _Look:
     inside = [k for k in range(shot.begin, shot.end) if abs(film.pts[k] - film.pts[wanted]) <= LINE_S]
     frames = _frames(source, work, inside[0], inside[-1] + 1)
     at = wanted - inside[0]
-    lines = [np.stack([_line(picture) for picture in pictures], axis=1) for pictures in _both(frames)]
-    return _Look(film.pts[wanted], frames[at].untreated, frames[at].picture, *lines)
+    before, after = [frame.untreated for frame in frames], [frame.picture for frame in frames]
+    mask = _mask(work, Window(wanted, shot, ()), before, at)
+    return _Look(film.pts[wanted], before[at], after[at], _lines(before), _lines(after), mask)
+
+
+def _mask(work: FilmWork, window: Window, pictures: Sequence[Picture], at: int) -> _Image | None:
+    """Return where the first stage changes a frame, if it can tell.
+
+    Args:
+        work: The stages.
+        window: The frame, its pictures still missing.
+        pictures: Those around it in its shot.
+        at: Which of them is the frame's own.
+    """
+    first = work.treating.treatments[0] if work.treating.treatments else None
+    if not isinstance(first, Masking):
+        return None
+    places = range(at - first.radius, at + first.radius + 1)
+    around = tuple(pictures[place] if 0 <= place < len(pictures) else None for place in places)
+    return first.masked(replace(window, pictures=around))[1]
 
 
 def _frames(source: Source, work: FilmWork, begin: int, end: int) -> list[Frame]:
@@ -128,15 +156,10 @@ def _frames(source: Source, work: FilmWork, begin: int, end: int) -> list[Frame]
         return list(islice(frames, end - begin))
 
 
-def _both(frames: Sequence[Frame]) -> tuple[list[Picture], list[Picture]]:
-    return [frame.untreated for frame in frames], [frame.picture for frame in frames]
-
-
-def _line(picture: Picture) -> _Image:
-    """Return the middle column of a picture's luma, 8 bit."""
-    plane = picture.planes[0]
-    column = plane[:, plane.shape[1] // 2]
-    return (column >> (picture.format.bits - 8)).astype(np.uint8)
+def _lines(pictures: Sequence[Picture]) -> _Image:
+    """Return the middle columns of pictures' luma side by side, 8 bit."""
+    planes = [picture.planes[0] >> (picture.format.bits - 8) for picture in pictures]
+    return np.stack([plane[:, plane.shape[1] // 2] for plane in planes], axis=1).astype(np.uint8)
 
 
 def _row(ops: Ops, look: _Look, widest_px: int) -> _Image:
@@ -148,6 +171,7 @@ def _row(ops: Ops, look: _Look, widest_px: int) -> _Image:
         (f"{float(look.time):.2f} s, source", before),
         ("with stages", after),
         (f"what changed, x{_GAIN}", np.minimum(changed, 255).astype(np.uint8)),
+        *([] if look.mask is None else [("what was repaired", _fitted(look.mask, before))]),
         ("middle column over time: source", _strip(look.line_before, height)),
         ("with stages", _strip(look.line_after, height)),
     ]
@@ -162,6 +186,11 @@ def _bgr(ops: Ops, picture: Picture, widest_px: int) -> _Image:
         height = round(image.shape[0] * widest_px / image.shape[1])
         image = np.asarray(cv2.resize(image, (widest_px, height), interpolation=cv2.INTER_AREA), np.uint8)
     return np.ascontiguousarray(image)
+
+
+def _fitted(mask: _Image, like: _Image) -> _Image:
+    size = like.shape[1], like.shape[0]
+    return np.repeat(np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_AREA))[:, :, None], 3, axis=2)
 
 
 def _strip(lines: _Image, height: int) -> _Image:

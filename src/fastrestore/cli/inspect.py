@@ -31,11 +31,14 @@ def compare(
     width: Annotated[
         int, typer.Option(min=64, max=3840, help="Widest a frame is on a contact sheet.", metavar="PX")
     ] = 720,
+    mask: Annotated[
+        Optional[Path], typer.Option(help="Write where `clean` repaired the first frame, too.", metavar="FILE.png")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare two videos, or one with and without stages."""
     if at is not None or stages is not None:
-        _show_stages(left, right, output, at, stages, width)
+        _show_stages(left, right, output, at, stages, width, mask)
         return
     if right is None:
         raise UsageError("there is nothing to compare with", "name a second video, or use `--at TIME --stages LIST`")
@@ -43,7 +46,13 @@ def compare(
 
 
 def _show_stages(
-    left: Path, right: Path | None, output: Path | None, at: str | None, stages: str | None, width: int
+    left: Path,
+    right: Path | None,
+    output: Path | None,
+    at: str | None,
+    stages: str | None,
+    width: int,
+    mask: Path | None,
 ) -> None:
     from fastrestore.config import FilmOptions, parse_time
     from fastrestore.contact_sheet import write_sheet
@@ -53,7 +62,8 @@ def _show_stages(
             "a contact sheet takes one video, times, stages and a name",
             "use for example `fastrestore compare FILM --at 3.5,12 --stages clean,steady -o sheet.png`",
         )
-    write_sheet(left, output, [parse_time(time) for time in at.split(",")], FilmOptions.parse(stages), widest_px=width)
+    times = [parse_time(time) for time in at.split(",")]
+    write_sheet(left, output, times, FilmOptions.parse(stages), widest_px=width, mask=mask)
     print(output, file=sys.stderr)
 
 
