@@ -68,17 +68,33 @@ def test_the_same_bytes(nodes: Nodes, source: Path, alone: bytes, tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["out.mkv"]
 
 
+def watch(monkeypatch: pytest.MonkeyPatch, name: str, calls: list[str]) -> None:
+    """Note whenever a method of an attendant is called."""
+    method = getattr(ray_fleet.Attendant, name)
+
+    def noted(self: ray_fleet.Attendant, *arguments: object) -> object:
+        calls.append(name)
+        return method(self, *arguments)
+
+    monkeypatch.setattr(ray_fleet.Attendant, name, noted)
+
+
 @pytest.mark.slow
 def test_without_shared_storage(nodes: Nodes, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The source goes there and the segments come back, piece by piece; the second film is there already."""
     monkeypatch.setattr(ray_fleet, "RayWorker", FarWorker)
     monkeypatch.setattr(ray_fleet, "CHUNK_BYTES", 10_000)
+    moved: list[str] = []
+    for name in ("_send", "_fetch"):
+        watch(monkeypatch, name, moved)
     convert(source, tmp_path / "alone.mkv")
     with RayFleet(nodes.address) as fleet:
         for name in ("first.mkv", "second.mkv"):
             report = convert(source, tmp_path / name, QUICK, Crew(fleet))
             assert (tmp_path / name).read_bytes() == (tmp_path / "alone.mkv").read_bytes()
             assert report.warnings == []
+            assert 1 <= moved.count("_send") <= 2, "once for each node"
+            assert moved.count("_fetch") == report.segments * (1 if name == "first.mkv" else 2)
 
 
 @pytest.mark.slow

@@ -5,26 +5,21 @@ The same laws hold the host build of the sources and, where there is a card, the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tests.kernel_samples import COLOURS, SIZES, random_motion, random_picture
-from tests.unit.kernels.executors import DeviceExecutor, Executor, HostExecutor
-from tests.unit.kernels.host import SANITIZED, host_kernels
+from tests.unit.kernels.executors import Executor
 from tests.unit.kernels.launched import LaunchedOps, Tiles, planar
 from tests.unit.kernels.tilings import put_together, random_tiles
 
 from fastrestore.frames import FORMATS, Colour, FloatImage, Motion, Picture
 from fastrestore.geometry import Size
-from fastrestore.kernels.host_build import HostKernels
 from fastrestore.kernels.launches import MOST_TILES, NV12, P010, P012, P016, Layout
 from fastrestore.kernels.ops import RGB_TOLERANCE
 from fastrestore.kernels.reference import ReferenceOps, resize, store
-from fastrestore.runtime.memory import Device, open_device
 from fastrestore.runtime.tiling import plan_tiles
 
 REFERENCE = ReferenceOps()
@@ -38,26 +33,6 @@ SAMPLE_STEPS_16 = 4
 """The same for 16 bits, which leave fp32 eight bits: positions and shares in steep flow show."""
 ROUNDED_SHARE = 2e-3
 """Share of samples that rounding may push over, up to 12 bits; noise meets a rounding edge that seldom."""
-
-
-@pytest.fixture(scope="session")
-def host(tmp_path_factory: pytest.TempPathFactory) -> HostKernels:
-    return host_kernels(tmp_path_factory)
-
-
-@pytest.fixture(scope="session")
-def card() -> Iterator[Device]:
-    with open_device() as device:
-        yield device
-
-
-@pytest.fixture(params=["host", pytest.param("cuda", marks=pytest.mark.needs_cuda)])
-def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
-    if request.param == "host":
-        yield HostExecutor(request.getfixturevalue("host"), exact=SANITIZED is not None)
-        return
-    with closing(DeviceExecutor(request.getfixturevalue("card"))) as on_card:
-        yield on_card
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
+from tests.gpu.film import film_launches
 from tests.gpu.setting import Setting
 
 from fastrestore.frames import FORMATS, Colour
@@ -104,6 +105,7 @@ def _launches(stack: ExitStack, lanes: Lanes, size: Size, name: str, *, half: bo
         "guard": launches.guard(pictures, packed, (mask, apart), reduced, guarded.address, 0.4),
         "synthesize": launches.synthesize(pictures, packed, guarded, into),
         "requantize": launches.requantize(pictures[0], into),
+        **film_launches(memory, target, pictures, into),
     }
 
 

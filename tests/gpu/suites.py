@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SUITES = (
     "tests/contract/test_device.py",
     "tests/contract/test_device_kernels.py",
+    "tests/contract/test_film_kernels.py",
     "tests/contract/test_device_pipeline.py",
     "tests/contract/test_tensorrt.py",
     "tests/contract/test_gate.py",

@@ -9,6 +9,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 from tests.unit.kernels.executors import DeviceExecutor
+from tests.unit.kernels.film_launched import every_film_launch
 from tests.unit.kernels.host import host_kernels
 from tests.unit.kernels.launched import LaunchedOps
 
@@ -104,6 +105,7 @@ def every_launch() -> dict[str, k.Launch]:
         k.resize(luma(), taps(SIZE, Size(32, 24)), luma(Size(32, 24))),
         k.luma8(picture(k.P010), BASE, 64),
         k.requantize(picture(), picture(k.P010)),
+        *every_film_launch(),
     ]
     return {launch.kernel: launch for launch in made}
 

@@ -1,0 +1,62 @@
+"""What is done to restored pictures before frames are made between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from fastrestore.frames import Picture
+from fastrestore.runtime.engine import Engine
+from fastrestore.runtime.treatments.treatment import Shot
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When a picture is: at a frame of the source, or between two of them."""
+
+    left: int
+    """Number of a frame of the source."""
+    right: int
+    """The same, or that of a later frame of its shot."""
+    t: float = 0.0
+    """How far from the one to the other, 0 to 1."""
+
+    @classmethod
+    def of(cls, index: int) -> Moment:
+        """Return that of a frame of the source."""
+        return cls(index, index)
+
+
+class Retouch(Protocol):
+    """Changes restored pictures. What becomes of one depends on it, its moment and the film's findings alone."""
+
+    @property
+    def name(self) -> str:
+        """As in reports."""
+        ...
+
+    def touches(self, moment: Moment) -> bool:
+        """Return whether pictures of a moment are changed at all."""
+        ...
+
+    def alike(self, first: int, second: int) -> bool:
+        """Return whether the same picture at two frames of the source becomes the same."""
+        ...
+
+    def apply(self, picture: Picture, moment: Moment, engine: Engine) -> Picture:
+        """Return a picture changed: a new one, or the very same. Called from one thread at a time.
+
+        Args:
+            picture: Restored.
+            moment: When it is.
+            engine: The network that is asked for.
+
+        Raises:
+            EngineError: If the network fails.
+        """
+        ...
+
+    def report(self, shot: Shot) -> Mapping[str, float | str]:
+        """Return what is done to a shot."""
+        ...
