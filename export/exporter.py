@@ -16,6 +16,7 @@ from fastrestore.export import findings as writing
 from fastrestore.export import onnx_export, parity, probe
 from fastrestore.export.arch.loaded import LoadedNetwork
 from fastrestore.export.detect import load_network
+from fastrestore.export.face_detector import is_detector, take_in_detector
 from fastrestore.export.findings import Findings
 from fastrestore.export.foreign import export_foreign
 from fastrestore.export.session import Graph, Module
@@ -70,7 +71,8 @@ def export_checkpoint(  # noqa: PLR0913  (each is an option of the command, all 
         folder = Path(working) / model_name
         folder.mkdir()
         if path.suffix.lower() == ".onnx":
-            found = export_foreign(path, folder, precisions, step)
+            take_in = take_in_detector if is_detector(path) else export_foreign
+            found = take_in(path, folder, precisions, step)
         else:
             found = _export_torch(path, folder, precisions, opset, step)
         spec = _spec(model_name, folder, found, licence, source)
@@ -100,13 +102,15 @@ def _export_torch(path: Path, folder: Path, precisions: Sequence[str], opset: in
     step(f"reading {path.name}")
     network = load_network(path)
     step(f"measuring {network.architecture}")
-    network, notes = _measured_sizes(network)
+    network, notes = (network, list[str]()) if network.fixed_px else _measured_sizes(network)
+    if network.task is Task.FACE:
+        precisions, notes = ("fp32",), [*notes, "In fp32 only: in half precision these networks overflow."]
     exported = {}
     agreements: list[parity.Agreement] = []
     for precision in _in_order(precisions):
         step(f"exporting {precision}")
         exported[precision] = onnx_export.write(network, folder / f"model.{precision}.onnx", precision, opset=opset)
-        if precision == "fp32":
+        if precision == "fp32" and not network.fixed_px:
             network, more = _sizes_of_graph(network, exported[precision])
             notes += more
         step(f"proving {precision}")
@@ -129,7 +133,7 @@ def _export_torch(path: Path, folder: Path, precisions: Sequence[str], opset: in
         scale=network.scale,
         rule=rule,
         reach=reach,
-        working_bytes_per_px=probe.working_bytes_per_px(model, network.inputs, rule),
+        working_bytes_per_px=probe.working_bytes_per_px(model, network.inputs, rule, network.fixed_px),
         agreements=tuple(agreements),
         reference="the PyTorch network in float32",
         notes=(*network.notes, *notes),
@@ -170,6 +174,8 @@ def _spec(name: str, folder: Path, found: Findings, licence: str, source: str) -
     what = {
         Task.MOTION: "motion between two frames",
         Task.COLOUR: "guesses the colours of grey pictures",
+        Task.FACE: "rebuilds faces",
+        Task.DETECT: "finds faces",
         Task.RESTORE: "restores" + (f", enlarges x{found.scale}" if found.scale > 1 else ""),
     }[found.task]
     return ModelSpec(

@@ -28,7 +28,7 @@ class Findings:
     scale: int
     rule: SizeRule
     reach: Reach | None
-    """None for motion networks, which are given whole pictures."""
+    """None for networks that are given whole pictures."""
     working_bytes_per_px: int
     agreements: tuple[Agreement, ...]
     reference: str
@@ -134,7 +134,7 @@ def _sizes(rule: SizeRule) -> str:
 def _halo(findings: Findings) -> str:
     reach = findings.reach
     if reach is None:
-        return "not measured: a motion network is given whole pictures, for motion may cross any tile"
+        return f"not measured: a {findings.task} network is given whole pictures"
     if reach.unbounded:
         return f"without end (recorded as {reach.px} px): any pixel can influence any other, so that tiles are blended"
     grid = "" if reach.even else "; it depends on where a pixel lies, so the network works on a grid"

@@ -10,9 +10,14 @@ from torch import nn
 
 from fastrestore.errors import ExportError
 from fastrestore.export.arch.loaded import LoadedNetwork
-from fastrestore.models.spec import Task, Tensor
+from fastrestore.models.spec import FACE_PX, Task, Tensor
 
-_PURPOSES = ("SR", "Restoration")
+_PURPOSES = ("SR", "Restoration", "FaceSR")
+_FACES: Mapping[str, Mapping[str, bool]] = {
+    "GFPGAN": {"return_rgb": False, "randomize_noise": False},
+    "RestoreFormer": {},
+}
+"""Face networks, and how each is called: without what only training needs, and with its stored noise."""
 # What spandrel's detection and the networks' constructors raise on a table that only looks like one of theirs.
 _NO_FIT = (
     RuntimeError,
@@ -49,6 +54,8 @@ def load(state: Mapping[str, torch.Tensor]) -> LoadedNetwork | None:
         ) from error
     architecture = str(found.architecture.name)
     _check_job(spandrel, found, architecture)
+    if found.purpose == "FaceSR":
+        return _face_network(found, architecture)
     network = Adapted(found.model, found._call_fn)  # the public call pads and clamps, which would freeze sizes
     return LoadedNetwork(
         module=network.eval(),
@@ -90,6 +97,35 @@ class Adapted(nn.Module):
         return self._call(self.network, image)
 
 
+class UprightFace(nn.Module):
+    """A face network of spandrel's that takes and yields `[0, 1]`.
+
+    Their authors' own programs give these networks `[-1, 1]`, and get that. Spandrel's call does so for some only.
+
+    Args:
+        network: The network.
+        options: How it is called.
+    """
+
+    def __init__(self, network: nn.Module, options: Mapping[str, bool]) -> None:
+        super().__init__()
+        _adopt_constants(network)
+        self.network = network
+        self._options = dict(options)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Rebuild an upright face.
+
+        Args:
+            image: `(1, 3, 512, 512)`, RGB, range `[0, 1]`.
+
+        Returns:
+            As many pixels, not clamped.
+        """
+        rebuilt: torch.Tensor = self.network(image * 2 - 1, **self._options)[0]
+        return (rebuilt + 1) / 2
+
+
 class MergedConvolution(nn.Module):
     """A convolution that was trained as several and is one when it runs."""
 
@@ -102,6 +138,29 @@ class MergedConvolution(nn.Module):
         """Return the convolution of `(N, C, H, W)`, activated where the original is."""
         result: torch.Tensor = self.convolution(features)
         return nn.functional.leaky_relu(result, negative_slope=0.05) if self.activated else result
+
+
+def _face_network(found: Any, architecture: str) -> LoadedNetwork:
+    if architecture not in _FACES:
+        known = " and ".join(_FACES)
+        raise ExportError(f"{architecture} rebuilds faces in a way that is not known here", f"known are {known}")
+    notes = [
+        f"Architecture found by spandrel. It takes one upright face of {FACE_PX} px; its author's range is [-1, 1], "
+        "and was brought to [0, 1].",
+    ]
+    if _FACES[architecture].get("randomize_noise") is False:
+        notes.append("Its decoder adds the noise that is stored with its weights: other noise each time would flicker.")
+    return LoadedNetwork(
+        module=UprightFace(found.model, _FACES[architecture]).eval(),
+        architecture=architecture,
+        task=Task.FACE,
+        inputs=(Tensor("image", 3),),
+        outputs=(Tensor("restored", 3),),
+        multiple_px=FACE_PX,
+        least_px=FACE_PX,
+        fixed_px=FACE_PX,
+        notes=tuple(notes),
+    )
 
 
 def _spandrel() -> Any:

@@ -61,7 +61,7 @@ def write(network: LoadedNetwork, path: Path, precision: str, *, opset: int = OP
     if model.ByteSize() > onnx_file.LARGEST_FILE:
         raise ExportError(f"{path.name} would have {model.ByteSize()} bytes, more than one ONNX file holds", "")
     onnx_file.check(path, model)
-    onnx_file.check_interface(path, model, network.inputs, network.outputs, precision)
+    onnx_file.check_interface(path, model, network.inputs, network.outputs, precision, network.fixed_px)
     onnx.save(model, path)
     return Exported(path, precision, values)
 
@@ -70,7 +70,10 @@ def traced_size(network: LoadedNetwork) -> tuple[int, int]:
     """Return a height and a width that the network can be traced at.
 
     They are unlike each other, and odd multiples: a network that pads to a grid of its own then pads, and is traced so.
+    A network that takes one size only is traced at that.
     """
+    if network.fixed_px:
+        return network.fixed_px, network.fixed_px
     multiple = network.multiple_px
     first = -(-max(_LEAST_TRACED_PX, network.least_px) // multiple) | 1
     return first * multiple, (first + 2) * multiple
@@ -78,12 +81,13 @@ def traced_size(network: LoadedNetwork) -> tuple[int, int]:
 
 def _traced(network: LoadedNetwork, module: torch.nn.Module, half: bool, opset: int) -> onnx.ModelProto:
     height, width = traced_size(network)
+    batch = 1 if network.fixed_px else _BATCH
     given = tuple(
-        torch.rand(tensor.shape(_BATCH, height, width), dtype=torch.float16 if half and tensor.half else torch.float32)
+        torch.rand(tensor.shape(batch, height, width), dtype=torch.float16 if half and tensor.half else torch.float32)
         for tensor in network.inputs
     )
     reasons = []
-    for dynamic in _dynamic_shapes(network.inputs, network.multiple_px):
+    for dynamic in [None] if network.fixed_px else _dynamic_shapes(network.inputs, network.multiple_px):
         try:
             with _quietly():
                 program = torch.onnx.export(

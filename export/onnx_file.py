@@ -76,9 +76,22 @@ def check_operators(path: Path, model: onnx.ModelProto) -> None:
 
 
 def check_interface(
-    path: Path, model: onnx.ModelProto, inputs: Sequence[Tensor], outputs: Sequence[Tensor], precision: str
+    path: Path,
+    model: onnx.ModelProto,
+    inputs: Sequence[Tensor],
+    outputs: Sequence[Tensor],
+    precision: str,
+    fixed_px: int = 0,
 ) -> None:
     """Hold names, element types and dimensions of a graph against the tensors it should take and yield.
+
+    Args:
+        path: Its file.
+        model: The graph.
+        inputs: What it should take.
+        outputs: What it should yield.
+        precision: `fp32` or `fp16`.
+        fixed_px: Both sides of the only picture it takes; 0 if sizes and batches should be symbolic.
 
     Raises:
         ExportError: If one differs; above all if a dimension that should be symbolic is a number, which means that the
@@ -94,11 +107,16 @@ def check_interface(
             if kind.elem_type != element:
                 found = TensorProto.DataType.Name(kind.elem_type)
                 raise refused(path, f"{value.name} is {found}, wanted {TensorProto.DataType.Name(element)}")
-            _check_dimensions(path, value, tensor)
+            _check_dimensions(path, value, tensor, fixed_px)
 
 
-def _check_dimensions(path: Path, value: onnx.ValueInfoProto, tensor: Tensor) -> None:
+def _check_dimensions(path: Path, value: onnx.ValueInfoProto, tensor: Tensor, fixed_px: int) -> None:
     dimensions = value.type.tensor_type.shape.dim
+    if fixed_px:
+        found_sizes = tuple(dimension.dim_value for dimension in dimensions)
+        if found_sizes != tensor.shape(1, fixed_px, fixed_px):
+            raise refused(path, f"{value.name} is {found_sizes}, wanted {tensor.shape(1, fixed_px, fixed_px)}")
+        return
     if len(dimensions) != 4:
         raise refused(path, f"{value.name} has {len(dimensions)} dimensions, wanted 4")
     symbolic = (0, 2, 3) if tensor.scale else (0,)

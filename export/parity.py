@@ -81,8 +81,13 @@ class Contest:
     """Given inputs on which they differ, says where in the network the difference begins."""
 
 
-def trials(multiple_px: int, least_px: int) -> tuple[Trial, ...]:
-    """Return three sizes and two batches: none square, and odd where the size rule permits it."""
+def trials(multiple_px: int, least_px: int, fixed_px: int = 0) -> tuple[Trial, ...]:
+    """Return three sizes and two batches: none square, and odd where the size rule permits it.
+
+    Of a network that takes pictures of `fixed_px` alone, one at a time, there is that one trial.
+    """
+    if fixed_px:
+        return (Trial(1, fixed_px, fixed_px),)
     first = -(-max(_LEAST_TRIED_PX, least_px) // multiple_px)
     step = max(1, _STEP_PX // multiple_px)
     side = [(first + number * step) * multiple_px for number in range(5)]
@@ -103,7 +108,7 @@ def prove(network: LoadedNetwork, exported: Exported) -> tuple[Agreement, ...]:
         ParityError: If they differ by more than the tolerance anywhere, or the file cannot run; it says where in the
             network the difference begins.
     """
-    tried = trials(network.multiple_px, network.least_px)
+    tried = trials(network.multiple_px, network.least_px, network.fixed_px)
     contest = Contest(
         original=Module(network.module),
         graph=lambda: Graph(exported.path),

@@ -109,7 +109,7 @@ def reach(run: Run, inputs: Sequence[Tensor], outputs: Sequence[Tensor], rule: S
     return Reach(UNBOUNDED_HALO_PX, unbounded=True, even=False)
 
 
-def working_bytes_per_px(model: onnx.ModelProto, inputs: Sequence[Tensor], rule: SizeRule) -> int:
+def working_bytes_per_px(model: onnx.ModelProto, inputs: Sequence[Tensor], rule: SizeRule, fixed_px: int = 0) -> int:
     """Return the most memory that the values of a graph take at one time, in bytes per input pixel.
 
     The graph is run once with every value as an output, at two sizes; a value lives from the node that makes it to the
@@ -119,7 +119,10 @@ def working_bytes_per_px(model: onnx.ModelProto, inputs: Sequence[Tensor], rule:
         model: The float32 graph.
         inputs: What it takes.
         rule: Which sizes it takes.
+        fixed_px: Both sides of the only picture it takes; 0 if sizes are free.
     """
+    if fixed_px:
+        return _peak_per_px(model, inputs, fixed_px)
     side = _round_up(max(64, rule.least_px), rule.multiple_px)
     return max(_peak_per_px(model, inputs, side), _peak_per_px(model, inputs, 2 * side))
 

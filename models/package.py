@@ -24,7 +24,7 @@ from typing import Any
 from fastrestore.errors import ModelError
 from fastrestore.files import sync
 from fastrestore.models import shipped, store
-from fastrestore.models.spec import FILE_NAME, NAME, ModelSpec, Task, Tensor
+from fastrestore.models.spec import FACE_PX, FILE_NAME, NAME, ModelSpec, Task, Tensor
 
 ROW_FILE = "model.toml"
 EXTRA_FILES = ("card.md", "proof.json", "LICENSE")
@@ -195,6 +195,10 @@ def _check_tensors(folder: Path, spec: ModelSpec) -> None:
         fits = (taken, yielded) == ([(3, 1)], [(3, spec.scale)])
     elif spec.task is Task.COLOUR:
         fits = spec.scale == 1 and taken == [(3, 1)] and yielded in ([(3, 1)], [(3, 1), (1, 1)])
+    elif spec.task is Task.FACE:
+        fits = (spec.scale, spec.multiple_px, taken, yielded) == (1, FACE_PX, [(3, 1)], [(3, 1)])
+    elif spec.task is Task.DETECT:
+        fits = (spec.scale, taken, yielded) == (1, [(3, 1)], [])
     else:
         pair, instant = [(3, 1), (3, 1)], (1, 0)
         known = ((pair, [(2, 1)]), ([*pair, instant], [(4, 1), (1, 1)]))

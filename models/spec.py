@@ -26,6 +26,14 @@ class Task(StrEnum):
     RESTORE = "restore"
     MOTION = "motion"
     COLOUR = "colour"
+    FACE = "face"
+    """Rebuilds a face that fills a picture of `FACE_PX`, upright, as FFHQ's faces lie in theirs."""
+    DETECT = "detect"
+    """Finds faces: YuNet, which OpenCV runs."""
+
+
+FACE_PX = 512
+"""Both sides of the picture that a face network takes, in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +87,14 @@ class ModelSpec:
     """Peak working memory of the network per input pixel, in bytes, in fp32."""
     inputs: tuple[Tensor, ...] = ()
     """Pictures are planar R'G'B', `(N, 3, H, W)`, range `[0, 1]`. A restoration network takes one; a colour network
-    takes a grey one; a motion network takes the left and the right one, and, if it finds the motion at any instant,
-    `t` in (0, 1)."""
+    takes a grey one, a face network an upright face; a motion network takes the left and the right one, and, if it
+    finds the motion at any instant, `t` in (0, 1)."""
     outputs: tuple[Tensor, ...] = ()
-    """A restoration network yields one picture, nominal range `[0, 1]`. So does a colour network, of which the chroma
-    is taken; it may also yield how far that is to be trusted, one channel in `[0, 1]`. A motion network yields flow in
-    pixels of its input: four channels (x, y to the left picture; x, y to the right) and a mask (share of the left
-    picture, in `[0, 1]`) where it takes `t`; else two channels, from the left picture to the right one."""
+    """A restoration network yields one picture, nominal range `[0, 1]`; a face network too. So does a colour network,
+    of which the chroma is taken; it may also yield how far that is to be trusted, one channel in `[0, 1]`. A motion
+    network yields flow in pixels of its input: four channels (x, y to the left picture; x, y to the right) and a mask
+    (share of the left picture, in `[0, 1]`) where it takes `t`; else two channels, from the left picture to the right
+    one. Those of a detector are not listed: OpenCV knows them."""
     artifacts: Mapping[str, Artifact] = field(default_factory=dict)
     """Files by precision: `fp32`, `fp16`."""
     folder: Path | None = None

@@ -11,6 +11,7 @@ from fastrestore.config import FilmOptions
 from fastrestore.models.catalog import find
 from fastrestore.runtime.plan import WorkPlan
 from fastrestore.runtime.provenance import ColourRecord, Frames, Invented, Network, Provenance, StageRecord
+from fastrestore.runtime.treatments.faces.settings import faces_of
 from fastrestore.version import __version__
 
 _LIBRARIES: Final = ("av", "numpy", "opencv-python-headless", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt")
@@ -21,6 +22,7 @@ _STAGES: Final = {
     "deflicker": ("deflicker",),
     "steady": ("steady",),
     "grain": ("grain",),
+    "faces": ("faces",),
 }
 """Stages in the order in which they are carried out, and the options that ask for each."""
 _OF_EVERY_SHOT: Final = ("shot", "begin_s", "frames")
@@ -46,7 +48,7 @@ def record_of(
         source: `name`, and by what the source's content is known.
 
     Raises:
-        ModelError: If the colour network is not known any more.
+        ModelError: If the colour network, or one for faces, is not known any more.
     """
     return Provenance(
         settings=dict(settings),
@@ -81,6 +83,9 @@ def _networks(plan: WorkPlan, options: FilmOptions, frames: Frames) -> Iterator[
         yield Network.of(plan.motion, "motion")
     if options.colorize:
         yield Network.of(find(options.colorize.partition(",")[0].strip()), "colour")
+    if (settings := faces_of(options)) is not None:
+        yield Network.of(settings.network(), "faces")
+        yield Network.of(settings.finder(), "detect")
 
 
 def _stages(options: FilmOptions, shots: Sequence[Mapping[str, Any]]) -> Iterator[StageRecord]:

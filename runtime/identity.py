@@ -13,6 +13,7 @@ from fastrestore.runtime.journal import Header
 from fastrestore.runtime.media.translate import reading
 from fastrestore.runtime.plan import WorkPlan
 from fastrestore.runtime.treatments.colour_example import ExampleWord
+from fastrestore.runtime.treatments.faces.settings import faces_of
 
 _SAMPLES, _SAMPLE_BYTES = 64, 1 << 16
 _LIBRARIES = ("fastrestore", "av", "numpy", "opencv-python-headless", "onnxruntime", "onnxruntime-gpu", "openvino")
@@ -41,7 +42,7 @@ def header_for(
         settings["motion"] = f"{plan.motion.name} {artifacts}"
     settings["backend"] = backend
     settings["soundtrack"] = "" if options.audio is None else str(identity(options.audio))
-    settings |= _examples(options)
+    settings |= _examples(options) | _face_networks(options)
     settings["versions"] = library_versions()
     return Header(settings, {} if source is None else identity(source), encoder_threads)
 
@@ -79,13 +80,21 @@ def wishes(options: ConvertOptions) -> dict[str, str]:
     if options.audio is not None:
         known = identity(options.audio)
         asked["soundtrack"] = f"{known['bytes']} bytes, sha256 {known['sample_sha256']}"
-    return asked | _examples(options)
+    return asked | _examples(options) | _face_networks(options)
 
 
 def _examples(options: ConvertOptions) -> dict[str, str]:
     """Return by what the pictures are known that a film is coloured after: their names alone do not tell."""
     paths = [ExampleWord.parse(words).path for words in options.film.color_from]
     return {"colours": ", ".join(str(identity(path)["sample_sha256"]) for path in paths)} if paths else {}
+
+
+def _face_networks(options: ConvertOptions) -> dict[str, str]:
+    """Return by what the networks are known by which faces are found and rebuilt."""
+    if (settings := faces_of(options.film)) is None:
+        return {}
+    specs = settings.network(), settings.finder()
+    return {"face networks": ", ".join(f"{spec.name} {spec.artifact('fp32').sha256}" for spec in specs)}
 
 
 def identity(path: Path) -> dict[str, int | str]:

@@ -170,8 +170,8 @@ class InLine:
         making, stages = self._making, self._stages
         shown = Shown(making.expected, record.frames, on_progress)
         again = False
-        if film_work is not None and film_work.finishes:
-            stages = replace(stages, finish=film_work.finished)
+        if film_work is not None:
+            stages = film_work.joined_to(stages)
         treating = None if film_work is None else film_work.treating
         while not record.whole:
             with ExitStack() as stack:

@@ -22,6 +22,7 @@ from typing import Any, TypeAlias, TypeVar
 from fastrestore.config import Plan, cpu_count
 from fastrestore.frames import Frame, Picture
 from fastrestore.kernels.ops import Ops
+from fastrestore.runtime.engine import Engine
 from fastrestore.runtime.executors import open_executor
 from fastrestore.runtime.frame_set import FrameSet
 from fastrestore.runtime.motion import MotionEstimator, PairMotion
@@ -36,6 +37,7 @@ from fastrestore.runtime.timeline import (
     Timeline,
     TimelineStats,
 )
+from fastrestore.runtime.treatments.retouch import Moment, Retouch
 
 DECODE_AHEAD = 4
 """Intervals decoded before they are needed."""
@@ -62,6 +64,10 @@ class Stages:
     """What is done to pictures where that is not in the host's memory."""
     finish: Finisher | None = None
     """What is done to finished pictures before they are encoded."""
+    faces: Engine | None = None
+    """Rebuilds faces, where that is asked for."""
+    retouch: Retouch | None = None
+    """What is done, with `faces`, to restored pictures; only where they are in the host's memory."""
 
     @property
     def steps(self) -> Steps[Any]:
@@ -208,7 +214,8 @@ class _Work:
         self._synthesize = open_executor(stack, owner.clock, "synthesize", workers)
         self._decoded: deque[Future[Interval | None]] = deque()
         self._prepared: deque[_Prepared] = deque()
-        self._restored = Anchors(self._restore_later, self._steps.drop)
+        alike = None if stages.retouch is None else stages.retouch.alike
+        self._restored = Anchors(self._restore_later, self._steps.drop, alike)
         self._taken = Anchors(self._take_later, self._steps.drop)
         self._current: _Prepared | None = None
         self._instants: Iterator[Instant] = iter(())
@@ -284,10 +291,10 @@ class _Work:
         motion = None if right is None else self._motion.submit(self._estimate, left.picture, right.picture)
         return _Prepared(interval, before, left_done, None, motion)
 
-    def _restore_later(self, picture: Picture) -> Future[Any]:
-        return self._restore.submit(self._restore_picture, picture)
+    def _restore_later(self, index: int, picture: Picture) -> Future[Any]:
+        return self._restore.submit(self._restore_picture, picture, Moment.of(index))
 
-    def _take_later(self, picture: Picture) -> Future[Any]:
+    def _take_later(self, _: int, picture: Picture) -> Future[Any]:
         return self._motion.submit(self._steps.take, picture)
 
     def _picture(self, prepared: _Prepared, instant: Instant) -> Shared[Parcel]:
@@ -304,7 +311,8 @@ class _Work:
             left = prepared.interval.left
             sources = self._taken.get(left.index, left.picture), self._taken.get(right.index, right.picture)
             made: Shared[Any] = Shared(self._submit(self._between, sources, prepared.motion, instant), self._steps.drop)
-            sent = self._restore.submit(self._restored_sent, made.future, instant)
+            moment = Moment(left.index, right.index, float(instant.t))
+            sent = self._restore.submit(self._restored_sent, made.future, instant, moment)
             made.done_with(sent)
             return Shared(sent, _close)
         assert prepared.left is not None and prepared.right is not None
@@ -330,13 +338,19 @@ class _Work:
     def _estimate_restored(self, left: Future[Any], right: Future[Any]) -> PairMotion:
         return self._estimate(self._steps.look(left.result()), self._steps.look(right.result()))
 
-    def _restore_picture(self, picture: Picture) -> Any:
+    def _restore_picture(self, picture: Picture, moment: Moment) -> Any:
         with self._owner.clock.busy("restore"):
             taken = self._steps.take(picture)
             try:
-                return self._steps.restore(taken)
+                return self._retouched(self._steps.restore(taken), moment)
             finally:
                 self._steps.drop(taken)
+
+    def _retouched(self, picture: Any, moment: Moment) -> Any:
+        stages = self._stages
+        if stages.retouch is None or stages.faces is None:
+            return picture
+        return stages.retouch.apply(picture, moment, stages.faces)
 
     def _between(self, left: Future[Any], right: Future[Any], motion: Future[PairMotion], instant: Instant) -> Any:
         assert instant.t is not None
@@ -349,10 +363,10 @@ class _Work:
     ) -> Parcel:
         return self._sent(self._between(left, right, motion, instant), instant)
 
-    def _restored_sent(self, between: Future[Any], instant: Instant) -> Parcel:
+    def _restored_sent(self, between: Future[Any], instant: Instant, moment: Moment) -> Parcel:
         made = between.result()
         with self._owner.clock.busy("restore"):
-            restored = self._steps.restore(made)
+            restored = self._retouched(self._steps.restore(made), moment)
         return self._sent(restored, instant)
 
     def _sent(self, picture: Any, instant: Instant) -> Parcel:

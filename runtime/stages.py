@@ -12,7 +12,7 @@ from fastrestore.errors import DeviceError, EngineError, OutOfDeviceMemoryError
 from fastrestore.geometry import Size
 from fastrestore.kernels.ops import open_ops
 from fastrestore.models.catalog import motion_model
-from fastrestore.models.spec import ModelSpec
+from fastrestore.models.spec import FACE_PX, ModelSpec
 from fastrestore.runtime.engine import BackendChoice, BuiltAhead, Engine, choose_backend
 from fastrestore.runtime.engine_pool import EnginePool
 from fastrestore.runtime.motion import open_estimator
@@ -23,6 +23,7 @@ from fastrestore.runtime.pipeline import Stages
 from fastrestore.runtime.plan import WorkPlan
 from fastrestore.runtime.restorer import Output, Restorer
 from fastrestore.runtime.steps import Steps
+from fastrestore.runtime.treatments.faces.settings import face_network
 
 
 @contextmanager
@@ -45,16 +46,18 @@ def open_stages(
         pool = pool or stack.enter_context(EnginePool(most_idle=0))
         motion = plan.motion or motion_model("dis")
         choice, opened = None, dict[str, Engine]()
-        if networks := _networks(plan):
+        faces = face_network(options.film)
+        if networks := _networks(plan, faces):
             lent = stack.enter_context(pool.lend(options.backend, networks, options.threads))
             choice, opened = lent.choice, lent.engines
         engines = [opened[spec.name] for spec in plan.chain]
         restorer = Restorer(engines, ops, Output(plan.size, plan.format, plan.colour), tile=options.tile)
         estimator = open_estimator(motion, ops, opened.get(motion.name))
+        rebuilding = None if faces is None else opened[faces.name]
         on_device, way = _open_on_device(stack, engines, plan, options, shared=pool.shared)
         if way and choice is not None:
             choice = replace(choice, reason=f"{choice.reason}; {way}")
-        yield Stages(ops, restorer, estimator, plan.order, on_device), choice
+        yield Stages(ops, restorer, estimator, plan.order, on_device, faces=rebuilding), choice
 
 
 def _open_on_device(
@@ -70,6 +73,8 @@ def _open_on_device(
         return None, ""
     if any(engine.device is not addressed[0].device for engine in addressed):
         return None, "frames go through the host's memory: each network has opened the card by itself"
+    if options.film.faces:
+        return None, "frames go through the host's memory: faces are rebuilt there"
     source = Form(plan.source.size, plan.source.format, plan.source.colour)
     task = Task(source, Form(plan.size, plan.format, plan.colour), plan.order, options.tile)
     try:
@@ -82,7 +87,7 @@ def _open_on_device(
 
 def largest_inputs(plan: WorkPlan, options: ConvertOptions) -> dict[str, Size]:
     """Return what the engines of a plan will take at once, by model, where that is known before they are opened."""
-    networks = _networks(plan)
+    networks = _networks(plan, face_network(options.film))
     try:
         backend = choose_backend(options.backend, networks).backend if networks else None
     except EngineError:  # told when the run begins: a plan can be looked at where it cannot be run
@@ -93,11 +98,12 @@ def largest_inputs(plan: WorkPlan, options: ConvertOptions) -> dict[str, Size]:
     return {name: size for name, size in found.items() if size is not None}
 
 
-def _networks(plan: WorkPlan) -> list[tuple[ModelSpec, Size]]:
-    """Return the networks of a plan, each once, with the largest picture it is given."""
+def _networks(plan: WorkPlan, faces: ModelSpec | None) -> list[tuple[ModelSpec, Size]]:
+    """Return the networks of a run, each once, with the largest picture it is given."""
     motion = [] if plan.motion is None or plan.motion.classical else [plan.motion]
     specs, sizes = {spec.name: spec for spec in (*plan.chain, *motion)}, _input_sizes(plan)
-    return [(spec, sizes[name]) for name, spec in specs.items()]
+    rebuilding = [] if faces is None else [(faces, Size(FACE_PX, FACE_PX))]
+    return [(spec, sizes[name]) for name, spec in specs.items()] + rebuilding
 
 
 def _input_sizes(plan: WorkPlan) -> dict[str, Size]:

@@ -196,27 +196,36 @@ class Anchors:
     """What is made of source frames, each at most once however many output frames need it; exact repeats not at all.
 
     Args:
-        make: Has it made of a picture.
+        make: Has it made of a picture, by the number of its frame and the picture.
         drop: Gives it back.
+        alike: Says whether the same is made of the same picture at two frames; None means always.
     """
 
-    def __init__(self, make: Callable[[Picture], Future[Any]], drop: Callable[[Any], None]) -> None:
-        self._make, self._drop = make, drop
+    def __init__(
+        self,
+        make: Callable[[int, Picture], Future[Any]],
+        drop: Callable[[Any], None],
+        alike: Callable[[int, int], bool] | None = None,
+    ) -> None:
+        self._make, self._drop, self._alike = make, drop, alike
         self._kept: dict[int, Shared[Any]] = {}
-        self._latest: tuple[Picture, Shared[Any]] | None = None
+        self._latest: tuple[int, Picture, Shared[Any]] | None = None
         self.made = 0
         """How many were asked for so far."""
 
     def get(self, index: int, picture: Picture) -> Shared[Any]:
         """Return one use of what is made of a source frame, by its number and its picture."""
         if index not in self._kept:
-            if self._latest is None or not self._latest[0].same_samples(picture):
+            if self._latest is None or not self._repeats(self._latest[0], self._latest[1], index, picture):
                 if self._latest is not None:
-                    self._latest[1].done()
-                self._latest = picture, Shared(self._make(picture), self._drop)
+                    self._latest[2].done()
+                self._latest = index, picture, Shared(self._make(index, picture), self._drop)
                 self.made += 1
-            self._kept[index] = self._latest[1].use()
+            self._kept[index] = self._latest[2].use()
         return self._kept[index].use()
+
+    def _repeats(self, before: int, shown: Picture, index: int, picture: Picture) -> bool:
+        return shown.same_samples(picture) and (self._alike is None or self._alike(before, index))
 
     def forget_before(self, index: int) -> None:
         """Be done with what was made of the source frames before one."""
@@ -225,7 +234,7 @@ class Anchors:
 
     def close(self) -> None:
         """Be done with everything."""
-        for shared in (*self._kept.values(), *([self._latest[1]] if self._latest else [])):
+        for shared in (*self._kept.values(), *([self._latest[2]] if self._latest else [])):
             shared.done()
         self._kept.clear()
         self._latest = None

@@ -30,5 +30,7 @@ class LoadedNetwork:
     """Sides of the input must be multiples of this, as far as is known."""
     least_px: int = 1
     """Shortest side it takes, as far as is known."""
+    fixed_px: int = 0
+    """Both sides of the only picture it takes, one at a time; 0 if sizes and batches are free."""
     notes: tuple[str, ...] = ()
     """What the card should say besides, such as how the published network's own input range was brought to `[0, 1]`."""

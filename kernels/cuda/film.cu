@@ -77,29 +77,32 @@ FR_DEVICE void tone_everywhere(const ToneParams& p, int x, int y) {
   const int count = p.width - x;
   int sample[kRun];
   read_run(row_of<T>(p.source, p.source_pitch, y) + x, count, sample);
+  // The dither has a period of 8, so that in a run, which begins at a multiple of it, `i` stands for `x + i`.
 #pragma unroll
-  for (int i = 0; i < kRun; ++i) sample[i] = toned(p, level_of(p, sample[i]), x + i, y);
+  for (int i = 0; i < kRun; ++i) sample[i] = toned(p, level_of(p, sample[i]), i, y);
   write_run(target_row<T>(p.target, p.target_pitch, y) + x, count, sample);
 }
 
 template <typename T>
-FR_DEVICE void tone_by_place(const ToneParams& p, int x, int y) {
+FR_DEVICE void tone_by_place(const ToneParams& p, const float (&gain)[kFour], int x, int y) {
   const int count = p.width - x;
   int sample[kFour];
   read_four(row_of<T>(p.source, p.source_pitch, y) + x, count, sample);
-  Spread spread = spread_of(p.field, p.columns, p.rows, y, p.height);
 #pragma unroll
   for (int i = 0; i < kFour; ++i)
-    sample[i] = toned(p, pressed(p, level_of(p, sample[i]) * expf(spread_at(spread, x + i, p.width))), x + i, y);
+    sample[i] = toned(p, pressed(p, level_of(p, sample[i]) * gain[i]), x + i, y);
   write_four(target_row<T>(p.target, p.target_pitch, y) + x, count, sample);
 }
 
-template <typename T>
-FR_DEVICE void tone(const ToneParams& p, int x, int y) {
-  if (p.field)
-    tone_by_place<T>(p, x, y);
+FR_DEVICE void tone_by_place(const ToneParams& p, int x, int y) {
+  Spread spread = spread_of(p.field, p.columns, p.rows, y, p.height);
+  float gain[kFour];
+#pragma unroll
+  for (int i = 0; i < kFour; ++i) gain[i] = expf(spread_at(spread, x + i, p.width));
+  if (p.bits > 8)
+    tone_by_place<uint16_t>(p, gain, x, y);
   else
-    tone_everywhere<T>(p, x, y);
+    tone_by_place<uint8_t>(p, gain, x, y);
 }
 
 // Tones of a plane of luma, or of R'G'B', by a table of levels; then, if there is a field, by what it adds to the tones
@@ -108,10 +111,12 @@ FR_DEVICE void tone(const ToneParams& p, int x, int y) {
 FR_KERNEL fr_tone(const ToneParams p) {
   const int x = thread_x() * (p.field ? kFour : kRun), y = thread_y();
   if (x >= p.width || y >= p.height) return;
-  if (p.bits > 8)
-    tone<uint16_t>(p, x, y);
+  if (p.field)
+    tone_by_place(p, x, y);
+  else if (p.bits > 8)
+    tone_everywhere<uint16_t>(p, x, y);
   else
-    tone<uint8_t>(p, x, y);
+    tone_everywhere<uint8_t>(p, x, y);
 }
 
 // Luma over a chroma site, the mean of what lies there, as a whole number.

@@ -91,7 +91,7 @@ class SegmentWorker:
             making.source, options.film, order.folder, stages.ops, restored=bool(making.plan.chain)
         )
         self._treating = None if film_work is None else film_work.treating
-        self._stages = replace(stages, finish=film_work.finished) if film_work and film_work.finishes else stages
+        self._stages = stages if film_work is None else film_work.joined_to(stages)
         self._reading = self._open.enter_context(closing(Reading(making.source, self._treating)))
         header = header_for(making.plan, order.options, choice.identity if choice else "", order.source)
         backend, reason = (choice.backend.describe(), choice.reason) if choice else ("", "")

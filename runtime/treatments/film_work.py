@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -14,11 +14,13 @@ from fastrestore.errors import JobError, UsageError
 from fastrestore.frames import Picture, StreamInfo
 from fastrestore.kernels.ops import Ops
 from fastrestore.runtime.identity import identity
+from fastrestore.runtime.pipeline import Stages
 from fastrestore.runtime.source import Source
 from fastrestore.runtime.treatments import study
-from fastrestore.runtime.treatments.table import Stage, Tools, asked_for
+from fastrestore.runtime.treatments.retouch import Moving, Retouch
+from fastrestore.runtime.treatments.table import Opened, Stage, Tools, asked_for
 from fastrestore.runtime.treatments.treating import Treating
-from fastrestore.runtime.treatments.treatment import Film, Finish, Shot
+from fastrestore.runtime.treatments.treatment import Film, Finish, Shot, Treatment
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,12 @@ class FilmWork:
 
     treating: Treating
     finishes: tuple[Finish, ...]
+    retouch: Retouch | None = None
+
+    def joined_to(self, stages: Stages) -> Stages:
+        """Return the parts of a pipeline with what is done to restored and to finished pictures."""
+        finish = self.finished if self.finishes else None
+        return replace(stages, finish=finish, retouch=self.retouch)
 
     def finished(self, picture: Picture, index: int, pts: Fraction) -> Picture:
         """Return a picture of the output finished.
@@ -54,14 +62,14 @@ class FilmWork:
                 "begin_s": float(film.pts[shot.begin]),
                 "frames": len(shot),
                 **self.treating.report(shot),
-                **_finishing(self.finishes, shot),
+                **_finishing(self.finishes if self.retouch is None else (*self.finishes, self.retouch), shot),
                 **{name: round(value, 3) for name, value in counts.get(shot.number, {}).items()},
             }
             for shot in film.shots
         ]
 
 
-def _finishing(finishes: Iterable[Finish], shot: Shot) -> dict[str, float | str]:
+def _finishing(finishes: Iterable[Finish | Retouch], shot: Shot) -> dict[str, float | str]:
     return {f"{finish.name}.{name}": value for finish in finishes for name, value in finish.report(shot).items()}
 
 
@@ -107,9 +115,16 @@ def open_film_work(
         return None
     film = _film(source, stages, folder / "film", ops, on_frame)
     tools = Tools(ops, lambda begin, end: _pictures(source, film, begin, end), folder, restored)
-    opened = [stage.open(film, tools) for stage in stages.values()]
-    treatments = [each.treatment for each in opened if each.treatment is not None]
-    return FilmWork(Treating(film, treatments), tuple(each.finish for each in opened if each.finish is not None))
+    opened: list[Opened] = []
+    treatments: list[Treatment] = []
+    for stage in stages.values():
+        views = tuple(treatment.placed for treatment in treatments if isinstance(treatment, Moving))
+        opened.append(stage.open(film, replace(tools, views=views)))
+        if (treatment := opened[-1].treatment) is not None:
+            treatments.append(treatment)
+    finishes = tuple(each.finish for each in opened if each.finish is not None)
+    retouch = next((each.retouch for each in opened if each.retouch is not None), None)
+    return FilmWork(Treating(film, treatments), finishes, retouch)
 
 
 def _film(

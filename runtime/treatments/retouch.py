@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fastrestore.frames import Picture
 from fastrestore.runtime.engine import Engine
 from fastrestore.runtime.treatments.treatment import Shot
+
+View: TypeAlias = Callable[[int], NDArray[np.float64]]
+"""Returns where a treatment puts the places of a frame, by its number: `(2, 3)` over `(x, y)` in pixels, the middle of
+the first sample at (0, 0)."""
+
+
+@runtime_checkable
+class Moving(Protocol):
+    """What a treatment offers besides `Treatment` that moves pixels."""
+
+    def placed(self, index: int) -> NDArray[np.float64]:
+        """Return a `View` of one frame."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,6 +196,13 @@ class Steady:
             counts["filled_px"] = float(lacking)
         return Treated(base, counts)
 
+    def placed(self, index: int) -> NDArray[np.float64]:
+        """See `Moving.placed`."""
+        shot, size = self._film.shot_of(index), self._film.info.size
+        view = self._seen_from(self._plans[shot.number], index - shot.begin)
+        still = _farthest_px(view, size) < _NEGLIGIBLE_PX
+        return (Similarity() if still else view.inverse).matrix(size.width, size.height)
+
     def report(self, shot: Shot) -> Mapping[str, float | str]:
         """See `Treatment.report`.
 

@@ -11,6 +11,7 @@ from typing import Protocol, cast
 from fastrestore.config import FilmOptions
 from fastrestore.frames import Picture, StreamInfo
 from fastrestore.kernels.ops import Ops
+from fastrestore.runtime.treatments.retouch import Retouch, View
 from fastrestore.runtime.treatments.treatment import Film, Finish, Probe, Treatment
 
 Read = Callable[[int, int], Iterator[Picture]]
@@ -27,6 +28,8 @@ class Tools:
     """Where it may keep what it made of the film; beside the unfinished output, and removed with it."""
     restored: bool = True
     """Whether networks restore the film."""
+    views: tuple[View, ...] = ()
+    """Where the stages before it put each frame's pixels, in order; none if they stay in place."""
 
 
 class Stage(Protocol):
@@ -58,9 +61,11 @@ class Opened:
     """What is done to source pictures."""
     finish: Finish | None = None
     """What is done to finished ones."""
+    retouch: Retouch | None = None
+    """What is done to restored ones."""
 
 
-NAMES = ("clean", "colour", "deflicker", "steady", "grain")
+NAMES = ("clean", "colour", "deflicker", "steady", "grain", "faces")
 """In order."""
 
 

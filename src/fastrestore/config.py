@@ -219,6 +219,8 @@ class FilmOptions:
     deflicker: str = ""
     steady: str = ""
     grain: str = ""
+    faces: str = ""
+    """A face network."""
 
     def __bool__(self) -> bool:
         return self != FilmOptions()

@@ -93,6 +93,8 @@ def _launches(stack: ExitStack, lanes: Lanes, size: Size, name: str, *, half: bo
     taps = stack.enter_context(PlacedTable(lanes, table)).axes
     reduced = stack.enter_context(PlacedTable(lanes, TapTable(*launches.resize_taps(size, small)))).axes
     pictures = target.on_device(left.address), target.on_device(right.address)
+    halved = launches.resize_taps(size, pictures[0].chroma_size)
+    sites = stack.enter_context(PlacedTable(lanes, TapTable(*halved))).axes
     packed = layout.packed(motion.address)
     mask, apart, guarded = (layout.share(motion.address, part) for part in ("mask", "disagreement", "guarded"))
     store = TileStore(restored.address, small.times(4), 1, half)
@@ -105,7 +107,7 @@ def _launches(stack: ExitStack, lanes: Lanes, size: Size, name: str, *, half: bo
         "guard": launches.guard(pictures, packed, (mask, apart), reduced, guarded.address, 0.4),
         "synthesize": launches.synthesize(pictures, packed, guarded, into),
         "requantize": launches.requantize(pictures[0], into),
-        **film_launches(memory, target, pictures, into),
+        **film_launches(memory, target, (*pictures, into), sites),
     }
 
 

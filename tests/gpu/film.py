@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -18,19 +18,19 @@ _CELLS = Size(8, 6)
 def film_launches(
     memory: Callable[[int], DeviceBuffer],
     form: Form,
-    sources: tuple[k.DevicePlanes, k.DevicePlanes],
-    target: k.DevicePlanes,
+    pictures: tuple[k.DevicePlanes, k.DevicePlanes, k.DevicePlanes],
+    sites: Sequence[k.PlacedTaps],
 ) -> Mapping[str, k.Launch]:
     """Return the kernels on luma, those of chroma on chroma; `fr_mend` on all of luma, as if it were one mark.
 
     Args:
         memory: Takes that many bytes on the device, filled with something finite.
         form: Of the pictures.
-        sources: Two pictures.
-        target: Where results go.
+        pictures: Two sources, and where results go.
+        sites: Weights from luma to chroma.
     """
     bits, size = form.format.bits, form.size
-    here, there, into = (k.PlaneView(each.addresses[0], each.pitches[0], size, bits) for each in (*sources, target))
+    here, there, into = (k.PlaneView(each.addresses[0], each.pitches[0], size, bits) for each in pictures)
     pitch = -(-4 * size.width // 16) * 16
     floats = [k.PlaneView(memory(pitch * size.height).address, pitch, size, 32) for _ in range(4)]
     eights = [k.PlaneView(memory(pitch // 4 * size.height).address, pitch // 4, size) for _ in range(2)]
@@ -40,10 +40,11 @@ def film_launches(
     tones = k.Tones(table, bits)
     grain = k.Grain(eights[0], memory(512).address, _SHIFT, bits)
     turned = np.array([[0.99, 0.01, 2.0], [-0.01, 0.99, 3.0]])
-    made = {
+    return {
         "lay_grain": k.lay_grain(here, grain, into, (size.height // 2 + 1, size.width // 2 + 1), -1),
         "tone": k.tone(here, tones, into, 16.0, 219.0),
         "tone by place": k.tone(here, k.Tones(table, bits, field, 0.1), into, 16.0, 219.0),
+        "tone_chroma": k.tone_chroma(pictures[0], tones, sites, pictures[2]),
         "resample": k.resample(here, turned, memory(1024).address, into),
         "warp": k.warp(here, flow, into),
         "mend": k.mend(here, (floats[0], floats[1]), floats[2], into, 0.4),
@@ -51,4 +52,3 @@ def film_launches(
         "average": k.average(here, [(there, floats[0]), (there, floats[1])], floats[2], floats[3]),
         "calm": k.calm(floats[2], floats[0], floats[3], into),
     }
-    return made

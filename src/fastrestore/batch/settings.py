@@ -184,6 +184,7 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
         "deflicker": Setting("film.deflicker", _off),
         "steady": Setting("film.steady", _off),
         "grain": Setting("film.grain", _off),
+        "faces": Setting("film.faces", _off),
         "provenance": Setting("provenance", _switch),
         "c2pa": Setting("c2pa", _words),
     }

@@ -56,6 +56,7 @@ def convert(
     deflicker: option.Deflicker = "off",
     steady: option.Steady = "off",
     grain: option.Grain = "off",
+    faces: option.Faces = "off",
     preset_film: option.PresetFilm = None,
     provenance: option.Provenance = False,
     c2pa: option.C2pa = None,

@@ -67,6 +67,7 @@ Colorize = Annotated[str, typer.Option(help="Colour by a network.", metavar="MOD
 Deflicker = Annotated[str, typer.Option(help="Uneven exposure: off, global or local.", metavar="HOW")]
 Steady = Annotated[str, typer.Option(help="Shake and gate weave: off, crop or fill.", metavar="HOW")]
 Grain = Annotated[str, typer.Option(help="off, keep, remove or add.", metavar="WHAT")]
+Faces = Annotated[str, typer.Option(help="Rebuild faces by a network; they become another's.", metavar="MODEL")]
 PresetFilm = Annotated[
     Optional[str], typer.Option(help="What suits a kind of film; see `presets list`.", metavar="NAME|FILE.toml")
 ]

@@ -24,7 +24,7 @@ Value: TypeAlias = str | int | float | bool
 SHIPPED: Final = ("silent-1900", "16mm", "vhs", "dvd", "anime")
 """Names of the presets that ship, oldest kind of film first."""
 OPTIONS: Final = (
-    *("deinterlace", "detelecine", "clean", "color-from", "colorize", "deflicker", "steady", "grain"),
+    *("deinterlace", "detelecine", "clean", "color-from", "colorize", "deflicker", "steady", "grain", "faces"),
     *("sr", "vfi", "plan", "keep-holds", "on-error"),
     *("to", "fps", "codec", "crf", "preset", "bit-depth"),
 )

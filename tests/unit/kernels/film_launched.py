@@ -30,25 +30,43 @@ class LaunchedFilm(LaunchedOps):
         self._executor.run(k.lay_grain(source, grain, target, offset, sign))
         return self._stored(target)
 
-    def toned(self, picture: Picture, curve: Curve, field: F32 | None, layout: k.Layout | None = None) -> Picture:
+    def toned(self, picture: Picture, curve: Curve, field: F32 | None) -> Picture:
+        """Return a planar picture with tones changed: every plane of luma or R'G'B', then chroma."""
         black, span = black_and_span(picture)
-        table = level_table(curve, black, span, 1 << picture.format.bits)
-        cells = None if field is None else self._tight(field)
         bits, kind = picture.format.bits, picture.format.kind
+        table = level_table(curve, black, span, 1 << bits)
+        cells = None if field is None else self._tight(field)
         levels = k.Tones(self._executor.place(table.astype(np.float32)), bits, cells)
-        target = self._empty(picture.size, layout or planar(picture.format), picture.colour)
-        source = self._placed(picture, layout or planar(picture.format))
+        source = self._placed(picture, planar(picture.format))
+        target = self._empty(picture.size, source.layout, picture.colour)
         for index in range(3 if kind == "rgb" else 1):
             highest = 0.0 if field is None else float(spread(field, picture.planes[index].shape).max())
             over = float(table[min(round(black + span), len(table) - 1)]) * highest - 1
-            views = (k.PlaneView(p.addresses[index], p.pitches[index], picture.size, bits) for p in (source, target))
-            self._executor.run(k.tone(next(views), replace(levels, overshoot=over), next(views), black, span))
+            one, other = (k.PlaneView(p.addresses[index], p.pitches[index], p.size, bits) for p in (source, target))
+            self._executor.run(k.tone(one, replace(levels, overshoot=over), other, black, span))
         if kind == "yuv":
-            factors = k.Tones(self._executor.place(chroma_table(table, black, span)), bits, cells)
-            taps = k.TapTable(*k.resize_taps(source.size, source.chroma_size))
-            placed = taps.at(self._executor.place(taps.data))
-            self._executor.run(k.tone_chroma(source, factors, placed, target))
+            self._tone_chroma(picture, table, cells, (source, target))
         return self._fetched(target)
+
+    def chroma_toned(self, picture: Picture, curve: Curve, layout: k.Layout) -> Picture:
+        """Return a picture of which chroma alone was changed, in any layout."""
+        source, target = self._placed(picture, layout), self._empty(picture.size, layout, picture.colour)
+        self._executor.run(k.requantize(source, target))
+        table = level_table(curve, *black_and_span(picture), 1 << picture.format.bits)
+        self._tone_chroma(picture, table, None, (source, target))
+        return self._fetched(target)
+
+    def _tone_chroma(
+        self,
+        picture: Picture,
+        table: NDArray[np.float64],
+        field: k.PlaneView | None,
+        where: tuple[k.DevicePlanes, k.DevicePlanes],
+    ) -> None:
+        factors = self._executor.place(chroma_table(table, *black_and_span(picture)))
+        taps = k.TapTable(*k.resize_taps(where[0].size, where[0].chroma_size))
+        placed = taps.at(self._executor.place(taps.data))
+        self._executor.run(k.tone_chroma(where[0], k.Tones(factors, picture.format.bits, field), placed, where[1]))
 
     def resampled(self, plane: Plane, matrix: NDArray[np.float64], bits: int, size: Size) -> Plane:
         source, target = replace(self._view(plane), bits=bits), self._target(size, bits)
