@@ -18,10 +18,11 @@ from fastrestore.geometry import Rect
 F32: TypeAlias = NDArray[np.float32]
 Matrix: TypeAlias = NDArray[np.float64]
 
-_MASK_POWER: Final = 4
-"""Of the rounded square that a mask is: between a circle and a square."""
-_MASK_INNER, _MASK_OUTER = 0.62, 0.94
-"""Distance from the middle, as a share of half a side, up to which a face counts in full, and from which on not."""
+_OVAL: Final = (0.499, 0.537, 0.39, 0.45)
+"""The oval of an upright face from brow to chin, hair and background left out: its middle (x, y) and half its width and
+height, as shares of the picture's side."""
+_WHOLE: Final = 0.7
+"""Up to this share of the oval's reach a face counts in full; towards its edge, less and less."""
 _TONE_PX: Final = 32
 """Side in pixels of the blocks whose means are what a face's tone is measured on."""
 _LEAST_SPREAD: Final = 1e-3
@@ -42,9 +43,10 @@ def inverted(matrix: Matrix) -> Matrix:
 @lru_cache(maxsize=4)
 def face_mask(side: int) -> F32:
     """Return how much of a rebuilt face is taken, `(side, side)` float32 in `[0, 1]`: none at the edges."""
-    along = (np.arange(side, dtype=np.float64) - (side - 1) / 2) / (side / 2)
-    distance = (np.abs(along)[:, None] ** _MASK_POWER + np.abs(along)[None, :] ** _MASK_POWER) ** (1 / _MASK_POWER)
-    inside = np.clip((_MASK_OUTER - distance) / (_MASK_OUTER - _MASK_INNER), 0, 1)
+    middle_x, middle_y, wide, high = _OVAL
+    along = (np.arange(side, dtype=np.float64) + 0.5) / side
+    distance = np.hypot((along[None, :] - middle_x) / wide, (along[:, None] - middle_y) / high)
+    inside = np.clip((1 - distance) / (1 - _WHOLE), 0, 1)
     mask = np.asarray(inside * inside * (3 - 2 * inside), np.float32)
     mask.setflags(write=False)
     return mask

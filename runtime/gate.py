@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fastrestore.errors import DeviceError, EngineError, EngineProofError
 from fastrestore.frames import FloatImage
 from fastrestore.geometry import Rect
-from fastrestore.models.spec import ModelSpec, Task, Tensor
+from fastrestore.models.spec import FACE_PX, ModelSpec, Task, Tensor
 from fastrestore.runtime import calibration
 from fastrestore.runtime.cache.folder import default_folder
 from fastrestore.runtime.engine import Engine, load_backend
@@ -71,6 +71,8 @@ def usual_shapes(spec: ModelSpec) -> tuple[Shape, ...]:
     """
     if spec.task is Task.MOTION:
         sizes = [(1, 128, 128), (1, 544, 960), (1, 128, LONG_PX), (1, LONG_PX, 128)]
+    elif spec.task is Task.FACE:
+        sizes = [(1, FACE_PX, FACE_PX)]
     else:
         sizes = [(1, 64, 64), (2, 96, 128), (1, 512, 512)]
     step = spec.multiple_px

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from fastrestore.config import MAX_DIMENSION_PX
 from fastrestore.errors import UsageError
 from fastrestore.geometry import Size
-from fastrestore.models.spec import ModelSpec
+from fastrestore.models.spec import FACE_PX, ModelSpec, Task
 from fastrestore.runtime.engine_key import Profile, Shape
 
 LEAST_SIDE_PX = 64
@@ -98,6 +98,8 @@ def parse_size(text: str) -> Size:
 
 def usual_profiles(spec: ModelSpec) -> tuple[Profile, ...]:
     """Return the profiles that are built for a model unless others are asked for."""
+    if spec.task is Task.FACE:
+        return (exact_profile(Size(FACE_PX, FACE_PX), spec),)
     whole_only = spec.sees_whole
     names = [name for name, found in RESOLUTIONS.items() if found.usual and not (found.tiles and whole_only)]
     return tuple(class_profile(name, spec) for name in names)

@@ -15,11 +15,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
-from fastrestore.errors import DecodeError
-from fastrestore.files import digest, write_whole
+from fastrestore.errors import DecodeError, EncodeError
+from fastrestore.files import digest, part_path, write_whole
 from fastrestore.models.spec import ModelSpec, Task
 from fastrestore.runtime.frame_set import FrameSet
-from fastrestore.runtime.media.translate import reading
+from fastrestore.runtime.media.translate import reading, writing
 
 SCHEMA: Final = "fastrestore.provenance/1"
 SUFFIX: Final = ".provenance.json"
@@ -195,6 +195,19 @@ _COLOUR_WORDS: Final = {
 def record_path(film: Path) -> Path:
     """Return where the record of a film lies: beside it."""
     return film.with_name(film.name + SUFFIX)
+
+
+def require_recordable(film: Path) -> None:
+    """Refuse a film beside which no record can lie, before any work.
+
+    Raises:
+        EncodeError: If its name is too long for that, or a folder has the record's name.
+    """
+    target = record_path(film)
+    with writing(target):
+        part_path(target).exists()  # asking fails if the name is too long
+        if target.is_dir():
+            raise EncodeError(f"cannot write {target}: it is a folder", "move it away, or choose another output")
 
 
 def write_record(record: Provenance, film: Path, name: Path | None = None, *, signed: bool = False) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from fastrestore.runtime.frame_set import FrameSet
 from fastrestore.runtime.journal import Record
 from fastrestore.runtime.making import Making
 from fastrestore.runtime.origin import content_of
-from fastrestore.runtime.provenance import Frames, Provenance, write_record
+from fastrestore.runtime.provenance import Frames, Provenance, record_path, require_recordable, write_record
 from fastrestore.runtime.signing_key import SigningKey
 
 
@@ -32,12 +33,15 @@ class Recording:
 
         Raises:
             UsageError: If it cannot be used, or the output cannot hold a signature.
+            EncodeError: If a record cannot lie beside the output.
         """
         words = making.options.c2pa
-        if not words:
-            return cls(making, output, None)
-        require_signable(output)
-        return cls(making, output, SigningKey.load(words))
+        if words:
+            require_signable(output)
+        recording = cls(making, output, SigningKey.load(words) if words else None)
+        if recording.wanted:
+            require_recordable(output)
+        return recording
 
     @property
     def wanted(self) -> bool:
@@ -72,5 +76,6 @@ class Recording:
         reader = self.making.source.reader
         if self.key is not None:
             sign(film, told, self.key, name=self.output, source=None if reader is None else reader.path)
-        if self.wanted:
+        outdated = os.path.isfile(record_path(self.output))  # it is of the film that is replaced
+        if self.wanted or outdated:
             write_record(told, film, self.output, signed=self.key is not None)

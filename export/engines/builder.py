@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from fastrestore.errors import EngineBuildError, EngineError, UsageError
 from fastrestore.export.engines.build_log import NO_CARD, BuildLog, make_build_log
 from fastrestore.export.engines.progress import Monitor, OnBuild, make_monitor
-from fastrestore.models.spec import ModelSpec, Tensor
+from fastrestore.models.spec import FACE_PX, ModelSpec, Task, Tensor
 from fastrestore.runtime.backends.tensorrt_library import Flavour, load, require, translated
 from fastrestore.runtime.cache.entry import BuiltEngine
 from fastrestore.runtime.engine_key import BuildOptions, Profile, Shape
@@ -120,7 +120,8 @@ def _checked(order: BuildOrder) -> bytes:
     except ImportError as error:
         raise EngineError(f"package {error.name} is not installed", "`pip install 'fastrestore[rtx]'`") from error
     model = onnx_file.load(order.onnx)
-    onnx_file.check_interface(order.onnx, model, order.spec.inputs, order.spec.outputs, order.precision)
+    fixed_px = FACE_PX if order.spec.task is Task.FACE else 0
+    onnx_file.check_interface(order.onnx, model, order.spec.inputs, order.spec.outputs, order.precision, fixed_px)
     content: bytes = model.SerializeToString()
     return content
 

@@ -10,7 +10,7 @@ from fastrestore.export.engines.builder import require_possible
 from fastrestore.export.engines.targets import Target, driver_floor
 from fastrestore.geometry import Size
 from fastrestore.models.catalog import catalog, find
-from fastrestore.models.spec import ModelSpec
+from fastrestore.models.spec import ModelSpec, Task
 from fastrestore.runtime.backends.tensorrt_library import Flavour, installed
 from fastrestore.runtime.cache.engines import EngineCache
 from fastrestore.runtime.cache.entry import CachedEngine
@@ -91,7 +91,7 @@ def networks(names: Iterable[str]) -> tuple[ModelSpec, ...]:
         UsageError: If a name is unknown, or is no network.
         ModelError: If a model is broken, or was not fetched.
     """
-    known = [spec for spec in catalog() if not spec.classical]
+    known = [spec for spec in catalog() if not spec.classical and spec.task is not Task.DETECT]
     wanted: set[str] = set()
     for name in names:
         members = {spec.name for spec in known if name in (spec.name, spec.family)}

@@ -27,18 +27,18 @@ from fastrestore.kernels.ops import open_ops
 from fastrestore.runtime.media.reader import VideoReader
 from fastrestore.runtime.treatments.dust_forest import DEPTH, Forest
 from fastrestore.runtime.treatments.dust_sight import Limits, Sight
-from fastrestore.runtime.treatments.dust_traits import CHEAP, TRAITS, again, cheap_traits
+from fastrestore.runtime.treatments.dust_traits import TRAITS, Cutting, cheap_traits, left, sought
 from fastrestore.runtime.treatments.short_motion import ShortMotion
 
 Image = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-_SEEDS: Final = (1, 2, 3)  # of the sample's ageing; the sample's own is 1896
+_SEEDS: Final = (1, 2, 3, 4, 6)  # of the sample's ageing; the sample's own is 1896
 _SAMPLE: Final = AgeingSettings(specks=6.0)
 _VISIBLE: Final = 12.0  # levels: three deviations of the sample's grain
 _SPECKS, _FLAKES, _HAIRS = 6, 4, 1  # on every frame of a clip
 _ROWS: Final = 480
-_TREES: Final = 80
+_TREES: Final = 100
 _RATE: Final = 0.15
 _RIDGE: Final = 2.0
 _BINS: Final = 48
@@ -149,10 +149,11 @@ def measured(frames: Sequence[Soiled]) -> tuple[F64, NDArray[np.bool_]]:
             for mask in (frames[index].dust, frames[index].spoiled)
         )
         others = motion.luma(pictures[index - 1]), motion.luma(pictures[index + 1])
-        boxes = [tuple(int(v) for v in stats[number, :4]) for number in numbers]
-        costly = np.array([again(sight, others, (x, y, w, h)) for x, y, w, h in boxes]).reshape(-1, len(TRAITS) - CHEAP)
+        cheap = cheap_traits(sight, labels, stats, numbers)
+        cuttings = [Cutting.of(labels, stats, int(number)) for number in numbers]
+        dear = [np.concatenate([sought(sight, others, each), left(sight, others, each)]) for each in cuttings]
         clear = ((near == 0) | (near > 0.5)) & (spoiled == 0)
-        rows.append(np.hstack([cheap_traits(sight, labels, stats, numbers), costly])[clear])
+        rows.append(np.hstack([cheap, np.array(dear)])[clear])
         truths.append((near > 0.5)[clear])
     return np.vstack(rows), np.concatenate(truths)
 

@@ -26,7 +26,7 @@ from fastrestore.config import cpu_count
 from fastrestore.errors import DeviceError, EngineError, EngineIncompatibleError, EngineProofError, UsageError
 from fastrestore.geometry import Size
 from fastrestore.models import store
-from fastrestore.models.spec import ModelSpec, Task
+from fastrestore.models.spec import FACE_PX, ModelSpec, Task
 from fastrestore.runtime import gate
 from fastrestore.runtime.backends.host_engine import HostEngine
 from fastrestore.runtime.engine_key import Shape
@@ -189,8 +189,8 @@ def _check_precision(compiled: Any, wanted: str) -> None:
 
 def _require_proof(engine: OpenVinoEngine, facts: Mapping[str, str], threads: int) -> None:
     spec = engine.spec
-    step = spec.multiple_px
-    shapes = [Shape(batch, -(-height // step) * step, -(-width // step) * step) for batch, height, width in _PROVED_AT]
+    step, sizes = spec.multiple_px, [(1, FACE_PX, FACE_PX)] if spec.task is Task.FACE else _PROVED_AT
+    shapes = [Shape(batch, -(-height // step) * step, -(-width // step) * step) for batch, height, width in sizes]
     try:
         gate.require_proof(engine, facts=facts, reference=lambda: gate.reference(spec, threads), shapes=shapes)
     except EngineProofError as error:

@@ -14,7 +14,8 @@ from fastrestore.config import FilmOptions
 from fastrestore.errors import UsageError
 from fastrestore.frames import StreamInfo
 from fastrestore.kernels.ops import Ops
-from fastrestore.runtime.treatments.dust import DustFinder, Limits
+from fastrestore.runtime.treatments.dust import DustFinder
+from fastrestore.runtime.treatments.dust_sight import Limits
 from fastrestore.runtime.treatments.healing import heal
 from fastrestore.runtime.treatments.mending import mend
 from fastrestore.runtime.treatments.scratch_tracks import scratches_of

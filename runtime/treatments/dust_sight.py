@@ -14,7 +14,8 @@ from fastrestore.kernels.film_clean import F32, U8, spikes, warped
 from fastrestore.runtime.treatments.clean_light import evened, grain_levels, light_gain
 from fastrestore.runtime.treatments.short_motion import ShortMotion
 
-_BLATANT: Final = 2.0  # of the limit for what is beyond all around: above, what the neighbours have near by is no excuse
+_CORE: Final = 0.4  # of a mark's peak: less is its rim, or what runs into it
+_BLATANT: Final = 1.5  # times the higher limit: beyond, what the neighbours have around the place is no excuse
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +83,17 @@ class Sight:
             `(H, W)` int32, the number of the spot each sample is of; box and area of each, as OpenCV's connected
             components have them; and the numbers of those with a sample beyond the higher limit.
         """
-        low = _by_tone(self.calm, self.levels * limits.edge + 0.6 * limits.floor)
+        low = self.near > _by_tone(self.calm, self.levels * limits.edge + 0.6 * limits.floor)
         high = self.levels * limits.peak + limits.floor
-        _, labels, stats, _ = cv2.connectedComponentsWithStats((self.near > low).view(np.uint8), connectivity=8)
         seeds = (self.sure > _by_tone(self.calm, high)) | (self.near > _by_tone(self.calm, _BLATANT * high))
+        count, loose, _, _ = cv2.connectedComponentsWithStats(low.view(np.uint8), connectivity=8)
+        places = np.flatnonzero(low)
+        of, near = loose.reshape(-1)[places], self.near.reshape(-1)[places]
+        peak = np.zeros(count, np.uint8)
+        np.maximum.at(peak, of, near)
+        core = np.zeros(low.shape, np.uint8)
+        core.reshape(-1)[places] = near > peak[of] * _CORE
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(core, connectivity=8)
         marked = np.zeros(len(stats), np.bool_)
         marked[labels[seeds]] = True
         marked[0] = False

@@ -40,10 +40,14 @@ class Fielding:
         """Yield the pictures from number `begin` on.
 
         Args:
-            frames: The file's, from `place_before(begin)` on.
+            frames: The file's, from `place_before(begin)` to its end.
             begin: Number of the first picture.
+
+        Raises:
+            JobError: If there are more or fewer of them than when the file was looked over.
         """
-        return self.plan.applied(frames, begin)
+        own = self.film.numbered(frames, self.plan.source_index(begin))
+        return self.plan.applied((frame for _, frame in own), begin)
 
     def save(self, folder: Path) -> None:
         """Keep what was found in a work folder.

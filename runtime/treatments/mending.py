@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from fastrestore.frames import Picture, Plane
 from fastrestore.kernels.film_clean import F32, mended
-from fastrestore.runtime.treatments.dust import Dust, Neighbour
+from fastrestore.runtime.treatments.dust import Dust
+from fastrestore.runtime.treatments.dust_sight import Neighbour
 
 _Box: TypeAlias = tuple[slice, slice]
 

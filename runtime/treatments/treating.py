@@ -40,11 +40,19 @@ class Treating:
     def frames(self, frames: Iterable[Frame], begin: int, first: int) -> Iterator[Frame]:
         """Yield treated frames. Each keeps its untreated picture as `source`, and says whether it begins a shot.
 
+        Only one reading at a time: what an earlier one counted and nobody took is forgotten, for it was read ahead of
+        what was made, and whoever makes that reads it again.
+
         Args:
-            frames: The film's, from number `begin` on.
+            frames: The film's, from number `begin` to its end.
             begin: As `place_before` has it.
             first: Number of the first frame to yield.
+
+        Raises:
+            JobError: If there are more or fewer of them than when the film was looked over.
         """
+        with self._lock:
+            self._counts.clear()
         treated = self._known(frames, begin)
         for treatment in self.treatments:
             treated = self._treated(treated, treatment, first)
@@ -71,7 +79,7 @@ class Treating:
 
     def _known(self, frames: Iterable[Frame], begin: int) -> Iterator[tuple[int, Frame]]:
         """Yield frames with their numbers; that one begins a shot was seen when the film was looked at."""
-        for index, frame in enumerate(frames, begin):
+        for index, frame in self.film.numbered(frames, begin):
             cut = index > 0 and self.film.shot_of(index).begin == index
             yield index, replace(frame, cut_before=cut, source=frame.picture)
 

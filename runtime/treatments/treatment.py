@@ -8,7 +8,7 @@ around it alone. So a run can begin anywhere in the film and comes out the same,
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Protocol, runtime_checkable
@@ -16,7 +16,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrestore.frames import Picture, StreamInfo
+from fastrestore.errors import JobError
+from fastrestore.frames import Frame, Picture, StreamInfo
 from fastrestore.runtime.observation import Opening
 
 
@@ -85,6 +86,29 @@ class Film:
     def place_of(self, index: int) -> Opening | None:
         """Return by what a frame is found and known again; None for the film's first."""
         return None if index == 0 else Opening(index, self.pts[index], crc32=self.checksums[index])
+
+    def numbered(self, frames: Iterable[Frame], begin: int) -> Iterator[tuple[int, Frame]]:
+        """Yield frames with their numbers.
+
+        Args:
+            frames: The film's, from number `begin` to its end.
+            begin: Number of the first.
+
+        Raises:
+            JobError: If there are more or fewer of them than when the film was looked over.
+        """
+        end = begin
+        for index, frame in enumerate(frames, begin):
+            end = index + 1
+            if end > len(self.pts):
+                break
+            yield index, frame
+        if end != len(self.pts):
+            more = "more" if end > len(self.pts) else "fewer"
+            raise JobError(
+                f"the film has {more} frames than the {len(self.pts)} that were seen when it was looked over",
+                "leave the source alone, and run the command again with `--restart`",
+            )
 
     def shot_at(self, time: Fraction) -> Shot:
         """Return the shot that is shown at a time in seconds; the first one before the film begins."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,7 +21,10 @@ from fastrestore.frames import Frame, Picture
 from fastrestore.kernels.ops import Ops, open_ops
 from fastrestore.runtime.media.reader import VideoReader
 from fastrestore.runtime.source import Source
+from fastrestore.runtime.treatments.fielding import Fielding
 from fastrestore.runtime.treatments.film_work import FilmWork, open_film_work
+from fastrestore.runtime.treatments.study import look_over
+from fastrestore.runtime.treatments.treating import Treating
 from fastrestore.runtime.treatments.treatment import Masking, Window
 
 AROUND_S = Fraction(10)
@@ -112,7 +115,9 @@ def _looks(reader: VideoReader, times: Sequence[Fraction], options: FilmOptions)
     source = Source.of_file(reader, options)
     with TemporaryDirectory(prefix="fastrestore-") as folder:
         work = open_film_work(source, options, Path(folder), open_ops("cpu"))
-        assert work is not None, "stages were asked for"
+        if work is None:  # only fields are seen to
+            with source.visited(None) as frames:
+                work = FilmWork(Treating(look_over(frames, source.info, (), open_ops("cpu")), ()), ())
         return [_look(source, work, time) for time in times]
 
 
@@ -124,42 +129,58 @@ def _look(source: Source, work: FilmWork, time: Fraction) -> _Look:
             f"there is no frame at {float(time):.3f} s", f"the film ends {float(film.pts[-1]):.3f} s after its begin"
         )
     wanted, shot = shown[-1], film.shot_of(shown[-1])
-    inside = [k for k in range(shot.begin, shot.end) if abs(film.pts[k] - film.pts[wanted]) <= LINE_S]
-    frames = _frames(source, work, inside[0], inside[-1] + 1)
-    at = wanted - inside[0]
-    before, after = [frame.untreated for frame in frames], [frame.picture for frame in frames]
-    mask = _mask(work, Window(wanted, shot, ()), before, at)
-    return _Look(film.pts[wanted], before[at], after[at], _lines(before), _lines(after), mask)
-
-
-def _mask(work: FilmWork, window: Window, pictures: Sequence[Picture], at: int) -> _Image | None:
-    """Return where the first stage changes a frame, if it can tell.
-
-    Args:
-        work: The stages.
-        window: The frame, its pictures still missing.
-        pictures: Those around it in its shot.
-        at: Which of them is the frame's own.
-    """
+    span = [k for k in range(shot.begin, shot.end) if abs(film.pts[k] - film.pts[wanted]) <= LINE_S]
     first = work.treating.treatments[0] if work.treating.treatments else None
-    if not isinstance(first, Masking):
-        return None
-    places = range(at - first.radius, at + first.radius + 1)
-    around = tuple(pictures[place] if 0 <= place < len(pictures) else None for place in places)
-    return first.masked(replace(window, pictures=around))[1]
+    masking = first if isinstance(first, Masking) else None
+    radius = 0 if masking is None else masking.radius
+    with source.visited(film.place_of(span[0]), work.treating) as frames:
+        treated = _seen(frames, span, range(wanted - radius, wanted + radius + 1))
+    around = tuple(treated.near[k].untreated if k in treated.near else None for k in treated.kept)
+    mask = None if masking is None else masking.masked(Window(wanted, shot, around))[1]
+    here = treated.near[wanted]
+    before, lines = here.untreated, treated.untreated
+    if source.fields is not None:
+        before, lines = _own(source, source.fields, film.pts[span[0]], film.pts[span[-1]], time)
+    return _Look(film.pts[wanted], before, here.picture, lines, treated.lines, mask)
 
 
-def _frames(source: Source, work: FilmWork, begin: int, end: int) -> list[Frame]:
-    """Return treated frames from one number up to another."""
-    film = work.treating.film
-    with source.visited(film.place_of(begin), work.treating) as frames:
-        return list(islice(frames, end - begin))
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What is kept of frames: they may be many and large."""
+
+    kept: range
+    """Numbers of those that are kept as they are, as far as there are such."""
+    near: Mapping[int, Frame]
+    lines: _Image
+    """The middle columns of all side by side, 8 bit."""
+    untreated: _Image
+    """Those of the pictures before the stages."""
 
 
-def _lines(pictures: Sequence[Picture]) -> _Image:
-    """Return the middle columns of pictures' luma side by side, 8 bit."""
-    planes = [picture.planes[0] >> (picture.format.bits - 8) for picture in pictures]
-    return np.stack([plane[:, plane.shape[1] // 2] for plane in planes], axis=1).astype(np.uint8)
+def _seen(frames: Iterator[Frame], numbers: Sequence[int], kept: range) -> _Seen:
+    """Look at frames, of which the numbers are given."""
+    near: dict[int, Frame] = {}
+    lines, untreated = list[_Image](), list[_Image]()
+    for index, frame in zip(numbers, frames, strict=False):
+        lines.append(_line(frame.picture))
+        untreated.append(_line(frame.untreated))
+        if index in kept:
+            near[index] = frame
+    return _Seen(kept, near, np.stack(lines, axis=1), np.stack(untreated, axis=1))
+
+
+def _own(source: Source, fields: Fielding, begin: Fraction, end: Fraction, time: Fraction) -> tuple[Picture, _Image]:
+    """Return the file's own frame that is shown at a time, and the lines of those from one time to another."""
+    first, wanted, last = (max(0, bisect_right(fields.film.pts, at) - 1) for at in (begin, time, end))
+    with replace(source, fields=None).visited(fields.film.place_of(first)) as frames:
+        seen = _seen(frames, range(first, max(wanted, last) + 1), range(wanted, wanted + 1))
+    return seen.near[wanted].picture, seen.lines
+
+
+def _line(picture: Picture) -> _Image:
+    """Return the middle column of a picture's luma, `(H,)` 8 bit."""
+    plane = picture.planes[0]
+    return (plane[:, plane.shape[1] // 2] >> (picture.format.bits - 8)).astype(np.uint8)
 
 
 def _row(ops: Ops, look: _Look, widest_px: int) -> _Image:

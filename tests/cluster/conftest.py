@@ -49,7 +49,6 @@ class Nodes:
 @pytest.fixture
 def nodes() -> Iterator[Nodes]:
     """A cluster of two nodes."""
-    pytest.importorskip("ray", reason="Ray is not installed: `pip install 'fastrestore[cluster]'`")
     cluster = Nodes(2)
     try:
         yield cluster

@@ -22,6 +22,7 @@ from fastrestore.runtime.fleet.ray_fleet import RayFleet
 from fastrestore.runtime.fleet.surroundings import surroundings
 from fastrestore.runtime.workfolder import folder_for
 
+pytest.importorskip("ray", reason="Ray is not installed: `pip install 'fastrestore[cluster]'`")
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray leaves sockets and files open
 _PATIENCE_S = 240
 
@@ -54,7 +55,6 @@ class Begun:
 
 
 def test_no_cluster(source: Path, tmp_path: Path) -> None:
-    pytest.importorskip("ray", reason="Ray is not installed: `pip install 'fastrestore[cluster]'`")
     ran = run("convert", source, "-o", "out.mkv", *SETTINGS, "--ray", "127.0.0.1:1", folder=tmp_path)
     ran.assert_failed(1, "cannot reach a Ray cluster")
     assert list(tmp_path.iterdir()) == []
@@ -94,7 +94,8 @@ def test_without_shared_storage(nodes: Nodes, source: Path, tmp_path: Path, monk
             assert (tmp_path / name).read_bytes() == (tmp_path / "alone.mkv").read_bytes()
             assert report.warnings == []
             assert 1 <= moved.count("_send") <= 2, "once for each node"
-            assert moved.count("_fetch") == report.segments * (1 if name == "first.mkv" else 2)
+            fetched = report.segments * (1 if name == "first.mkv" else 2)
+            assert moved.count("_fetch") >= fetched, "some are made twice when nothing else is left to do"
 
 
 @pytest.mark.slow

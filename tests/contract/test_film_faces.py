@@ -22,7 +22,7 @@ from fastrestore.runtime.provenance import read_record
 from fastrestore.runtime.report import Progress
 from fastrestore.runtime.workfolder import folder_for
 
-SIZE, SHOTS = Size(128, 96), (10, 8)
+SIZE, SHOTS = Size(128, 96), (7, 5)
 FACES = FilmOptions(faces="rebuilder")
 
 
@@ -99,7 +99,7 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(plan: Plan, stages: FilmOptions
     asked = options(stages, plan)
     whole = convert(film, tmp_path / "whole.mkv", asked)
     with pytest.raises(StoppedError):
-        convert(film, tmp_path / "stopped.mkv", asked, on_progress=stopping(16))
+        convert(film, tmp_path / "stopped.mkv", asked, on_progress=stopping(11))
     again = convert(film, tmp_path / "stopped.mkv", asked)
     assert again.resumed_segments >= 1
     assert (tmp_path / "stopped.mkv").read_bytes() == (tmp_path / "whole.mkv").read_bytes()
@@ -112,15 +112,16 @@ def test_only_faces_change_and_grey_stays_grey(plan: Plan, film: Path, tmp_path:
     report = convert(film, tmp_path / "plain.mkv", options(FilmOptions(), plan))
     assert report.film == []
     report = convert(film, tmp_path / "faces.mkv", options(FACES, plan))
-    for shot, begin in zip(report.film, (0.0, SHOTS[0] / 16), strict=True):
+    assert [shot["begin_s"] for shot in report.film] == pytest.approx([0.0, SHOTS[0] / 16], abs=1e-3)
+    for shot in report.film:
         assert (shot["faces.found"], shot["faces.rebuilt"], shot["faces.too_small"]) == (1, 1, 0)
-        assert shot["begin_s"] == begin and str(shot["faces.which"]).startswith(f"{begin:.3f}-")
+        assert str(shot["faces.which"]).startswith(f"{shot['begin_s']:.3f}-")
     plain, rebuilt = pictures(tmp_path / "plain.mkv"), pictures(tmp_path / "faces.mkv")
     assert len(plain) == len(rebuilt) == report.output_frames
     for before, after in zip(plain, rebuilt, strict=True):
         changed = np.argwhere(before.planes[0] != after.planes[0])
         assert len(changed) > 500, "the pattern is drawn over every frame"
-        assert changed.min(axis=0).min() >= 0 and np.ptp(changed, axis=0).max() < 100
+        assert np.ptp(changed, axis=0).max() < 90
         assert after.neutral_chroma
 
 

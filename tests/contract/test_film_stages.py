@@ -16,11 +16,14 @@ from tests.unit.runtime.treatments.field_samples import SIZE as FIELD_SIZE
 
 from fastrestore.api import convert, open_video
 from fastrestore.config import ConvertOptions, EncodeOptions, FilmOptions, RateTarget, Spans, Target
-from fastrestore.errors import UsageError
+from fastrestore.contact_sheet import write_sheet
+from fastrestore.errors import DeviceError, UsageError
 from fastrestore.frames import FORMATS, Picture
 from fastrestore.geometry import Size
 from fastrestore.runtime.provenance import read_record
 from fastrestore.runtime.report import Progress, RunReport
+from fastrestore.runtime.treatments.deflicker import Deflicker
+from fastrestore.runtime.treatments.treatment import Treated, Window
 from fastrestore.runtime.verify.verdict import verify
 from fastrestore.runtime.workfolder import folder_for
 
@@ -122,6 +125,73 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(name: str, film: Path, example:
     assert not folder_for(tmp_path / "stopped.mkv").exists()
 
 
+def _segment_gone(work: Path) -> None:
+    (work / "000001.nut").unlink()
+
+
+def _study_gone(work: Path) -> None:
+    (work / "film").unlink()
+
+
+def _study_cut(work: Path) -> None:
+    whole = (work / "film").read_bytes()
+    (work / "film").write_bytes(whole[:-9])
+
+
+DAMAGED = FilmOptions(clean="medium", deflicker="global")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(film: Path, example: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, RunReport]:
+    """What a run makes that nothing happens to."""
+    output = tmp_path_factory.mktemp("undisturbed") / "whole.mkv"
+    report = convert(film, output, options(DAMAGED, example))
+    return output.read_bytes(), report
+
+
+@pytest.mark.parametrize("damage", [_segment_gone, _study_gone, _study_cut])
+def test_damaged_work_is_made_good(
+    damage: Callable[[Path], None],
+    film: Path,
+    example: Path,
+    undisturbed: tuple[bytes, RunReport],
+    tmp_path: Path,
+) -> None:
+    output, asked = tmp_path / "stopped.mkv", options(DAMAGED, example)
+    with pytest.raises(StoppedError):
+        convert(film, output, asked, on_progress=stopping(40))
+    assert (folder_for(output) / "000002.nut").exists()
+    damage(folder_for(output))
+    again = convert(film, output, asked)
+    assert again.resumed_segments >= 2
+    assert (output.read_bytes(), again.film) == (undisturbed[0], undisturbed[1].film)
+
+
+def test_a_stage_that_fails_ends_the_run_and_the_next_one_goes_on(
+    film: Path,
+    example: Path,
+    undisturbed: tuple[bytes, RunReport],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    output, asked = tmp_path / "failed.mkv", options(DAMAGED, example)
+    apply = Deflicker.apply
+
+    def failing(stage: Deflicker, window: Window) -> Treated:
+        if window.index == 20:
+            raise cv2.error("it fails")
+        return apply(stage, window)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Deflicker, "apply", failing)
+        with pytest.raises(DeviceError, match="it fails"):
+            convert(film, output, asked)
+    assert not output.exists()
+    again = convert(film, output, asked)
+    assert again.resumed_segments >= 1
+    assert (output.read_bytes(), again.film) == (undisturbed[0], undisturbed[1].film)
+
+
 @pytest.mark.parametrize("name", ["clean", "all"])
 def test_instants_cuts_and_tracks_stay(name: str, film: Path, example: Path, tmp_path: Path) -> None:
     plain = convert(film, tmp_path / "plain.mkv", options(FilmOptions(), example))
@@ -180,6 +250,21 @@ def test_telecined_film_is_returned_to_its_own_instants(stages: FilmOptions, tmp
         with open_video(tmp_path / "whole.mkv") as reader:
             for index, frame in enumerate(reader):
                 assert frame.picture.same_samples(picture_at(index / FILM)), index
+
+
+@pytest.mark.parametrize("stages", [FilmOptions(detelecine=True), FilmOptions(detelecine=True, clean="low")], ids=str)
+def test_a_sheet_shows_the_frames_that_the_file_has(stages: FilmOptions, tmp_path: Path) -> None:
+    clip = Telecined(20, "ffv1", "yuv420p", FIELD_SIZE, NTSC)
+    film = write_clip(tmp_path / "telecined.mkv", clip)
+    write_sheet(film, tmp_path / "sheet.png", [12 / NTSC], stages)
+    sheet = cv2.imread(str(tmp_path / "sheet.png"), cv2.IMREAD_GRAYSCALE)
+    assert sheet is not None
+    # The file shows a frame of two pictures then, whose lines alternate; the stages' picture is one.
+    combing = []
+    for left in (0, max(FIELD_SIZE.width, 7 * len("0.40 s, source")) + 6):
+        cell = sheet[22 : 22 + FIELD_SIZE.height, left : left + FIELD_SIZE.width].astype(np.int32)
+        combing.append(np.abs(cell[1:-1] * 2 - cell[:-2] - cell[2:]).mean())
+    assert combing[0] > 1.5 * combing[1]
 
 
 def _facts(report: RunReport) -> tuple[object, ...]:

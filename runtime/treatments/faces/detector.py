@@ -85,25 +85,30 @@ class FaceProbe:
         return out.reshape(-1).tolist()
 
     def _detected(self, image: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float64]:
-        path = str(store.locate(self._spec, "fp32"))
-        try:
-            if self._detector is None:
-                with _quietly():
-                    self._detector = cv2.FaceDetectorYN.create(
-                        path, "", size, self._settings.score, _OVERLAP, _MOST_CANDIDATES
-                    )
-                self._size = size
+        if self._detector is None:
+            self._detector = open_detector(self._spec, self._settings.score)
+        with _translated(self._spec):
             if size != self._size:
                 self._detector.setInputSize(size)
                 self._size = size
             _, found = self._detector.detect(image)
-        except cv2.error as error:
-            raise ModelError(
-                f"model `{self._spec.name}` cannot be used to find faces: {_reason(error)}",
-                "use YuNet as the OpenCV Zoo publishes it; see docs/old-film/faces.md",
-            ) from error
         rows = np.zeros((0, NUMBERS)) if found is None else np.asarray(found, np.float64).reshape(-1, NUMBERS)
         return rows[np.isfinite(rows).all(axis=1) & (rows[:, 2] > 0) & (rows[:, 3] > 0)]
+
+
+def open_detector(spec: ModelSpec, score: float) -> Any:
+    """Return OpenCV's detector, its size still to be set.
+
+    Args:
+        spec: The network.
+        score: What it must be sure of, 0 to 1.
+
+    Raises:
+        ModelError: If its file is missing, damaged, or cannot be used.
+    """
+    path = str(store.locate(spec, "fp32"))
+    with _translated(spec), _quietly():
+        return cv2.FaceDetectorYN.create(path, "", (1, 1), score, _OVERLAP, _MOST_CANDIDATES)
 
 
 def _in_source(rows: NDArray[np.float64], step: tuple[float, float]) -> NDArray[np.float64]:
@@ -114,6 +119,17 @@ def _in_source(rows: NDArray[np.float64], step: tuple[float, float]) -> NDArray[
         out[:, places] = (rows[:, places] + 0.5) * factor - 0.5
     out[:, 2], out[:, 3] = rows[:, 2] * step[0], rows[:, 3] * step[1]
     return out
+
+
+@contextmanager
+def _translated(spec: ModelSpec) -> Iterator[None]:
+    try:
+        yield
+    except cv2.error as error:
+        raise ModelError(
+            f"model `{spec.name}` cannot be used to find faces: {_reason(error)}",
+            "use YuNet as the OpenCV Zoo publishes it; see docs/old-film/faces.md",
+        ) from error
 
 
 @contextmanager

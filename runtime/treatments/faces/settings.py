@@ -13,8 +13,8 @@ from fastrestore.models.spec import ModelSpec, Task
 
 _HINT: Final = "for example `--faces MODEL` or `--faces MODEL,strength=0.6,eyes=16`"
 _GET_DETECTOR: Final = (
-    "faces are found by YuNet, which does not ship: get `face_detection_yunet_2023mar.onnx` (MIT licence) from the "
-    "OpenCV Zoo and run `fastrestore export face_detection_yunet_2023mar.onnx --name yunet`"
+    "faces are found by YuNet, which does not ship: get `face_detection_yunet_2026may.onnx`, or `..._2023mar.onnx`, of "
+    "the OpenCV Zoo (MIT licence), and run `fastrestore export FILE.onnx --name yunet`"
 )
 _LIMITS: Final = {
     "strength": (0.0, 1.0),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import NoReturn
@@ -66,6 +67,8 @@ def find_inputs(words: Iterable[str], output: Path) -> Inputs:
     """
     search = _Search(output)
     listed = list(words)
+    if "" in listed:  # a script's variable that is not set; as a path it would be all of the folder one is in
+        raise UsageError("an input is empty", "name files, or `.` for the folder that you are in")
     folders = sum(not _is_list(word) and Path(word).is_dir() for word in listed)
     for word in listed:
         if _is_list(word):
@@ -107,8 +110,7 @@ class _Search:
         """
         fixed = next(index for index, part in enumerate(pattern.parts) if glob.has_magic(part))
         root = Path(*pattern.parts[:fixed])
-        found = sorted(Path(name) for name in glob.glob(str(pattern), recursive=True))
-        files = [path for path in found if path.is_file()]
+        files = sorted({path for path in _matching(root, pattern.parts[fixed:]) if os.path.isfile(path)})
         if not files:
             raise UsageError(f"no file matches `{pattern}`", "`**` stands for folders of any depth")
         own_outputs = self._output != root.resolve() and self._output.is_relative_to(root.resolve())
@@ -156,6 +158,38 @@ def _is_list(word: str) -> bool:
 
 def _is_pattern(word: str) -> bool:
     return glob.has_magic(word) and not os.path.lexists(word)
+
+
+def _matching(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
+    """Yield what a pattern matches below a folder: as `glob.glob` does, but that `**` follows no links.
+
+    Two links to a folder above them would keep that one busy for years.
+    """
+    first, rest = parts[0], parts[1:]
+    if first == "**":
+        yield from _matching(folder, rest or ("*",))
+        for name in _names(folder):
+            below = folder / name
+            if name[0] != "." and os.path.isdir(below) and not below.is_symlink():
+                yield from _matching(below, parts)
+        return
+    names = fnmatch.filter(_names(folder), first) if glob.has_magic(first) else [first]
+    for name in names:
+        path = folder / name
+        if name[0] == "." != first[0]:
+            continue
+        if not rest:
+            yield path
+        elif os.path.isdir(path):
+            yield from _matching(path, rest)
+
+
+def _names(folder: Path) -> list[str]:
+    """Return what is in a folder; nothing if it cannot be looked into, as a shell has it."""
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 def _listed(word: str) -> list[Path]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fastrestore.batch.settings import LISTS, PRESET, SETTINGS, Value, options_from, require_known
+from fastrestore.batch.settings import LISTS, OFF, PRESET, SETTINGS, Value, options_from, require_known
 from fastrestore.errors import UsageError
+from fastrestore.presets.film import is_file
 
 _TABLES = ("defaults", "file")
 _DEFAULTS = (*SETTINGS, PRESET, "container")
@@ -103,8 +104,13 @@ def _values(row: Mapping[str, Any], known: Sequence[str], folder: Path) -> dict[
             values[name] = tuple(str(folder / each) for each in value)
         elif not isinstance(value, str | int | float):
             raise UsageError(f"`{name}` is neither text, number, true nor false", f"see `--{name}` in docs/batch.md")
-    if isinstance(values.get("audio"), str):
-        values["audio"] = str(folder / values["audio"])
+    for name in ("audio", *LISTS):
+        word = values.get(name)
+        if isinstance(word, str) and word != OFF:
+            values[name] = str(folder / word)
+    preset = values.get(PRESET)
+    if isinstance(preset, str) and is_file(preset):
+        values[PRESET] = str(folder / preset)
     options_from({name: value for name, value in values.items() if name in (*SETTINGS, PRESET)})
     return values
 

@@ -55,7 +55,7 @@ def name_outputs(inputs: Sequence[Input], folder: Path, suffixes: Sequence[str])
     Raises:
         UsageError: If two would get one name all the same.
     """
-    sources = {_absolute(each.path) for each in inputs}
+    sources = {each.path.resolve() for each in inputs}
     names = [each.below.with_suffix(suffix) for each, suffix in zip(inputs, suffixes, strict=True)]
     whole = [each.below.with_name(each.below.name + suffix) for each, suffix in zip(inputs, suffixes, strict=True)]
     clashing = True
@@ -63,7 +63,7 @@ def name_outputs(inputs: Sequence[Input], folder: Path, suffixes: Sequence[str])
         counts = Counter(names)
         clashing = False
         for index, name in enumerate(names):
-            if name != whole[index] and (counts[name] > 1 or _absolute(folder / name) in sources):
+            if name != whole[index] and (counts[name] > 1 or (folder / name).resolve() in sources):
                 names[index], clashing = whole[index], True
     require_distinct(names, {name: each.path for each, name in zip(inputs, names, strict=True)})
     return [folder / name for name in names]
@@ -81,6 +81,18 @@ def require_distinct(names: Iterable[PurePath], sources: Mapping[PurePath, Path]
             f"two inputs would get the same output name: {twice[0]}, one of them is {sources[twice[0]]}",
             "convert them one by one, or give the folder that holds both",
         )
+
+
+def require_no_input(outputs: Iterable[Path], sources: Iterable[Path]) -> None:
+    """Refuse an output that is an input of the same batch: with `--overwrite` it would be lost before its turn.
+
+    Raises:
+        UsageError: If there is one.
+    """
+    inputs = {source.resolve() for source in sources}
+    for output in outputs:
+        if output.resolve() in inputs:
+            raise UsageError(f"output {output} is one of the inputs", "choose another name")
 
 
 def check_folder(folder: Path, *, make: bool) -> None:

@@ -10,14 +10,19 @@ from pathlib import Path
 from fastrestore.batch.inputs import Input, find_inputs
 from fastrestore.batch.jobfile import JobFile, Rule
 from fastrestore.batch.outcome import Item
-from fastrestore.batch.outputs import CONTAINER_NAMES, name_outputs, require_distinct, suffix_of
+from fastrestore.batch.outputs import CONTAINER_NAMES, name_outputs, require_distinct, require_no_input, suffix_of
 from fastrestore.batch.settings import Value, options_from
 from fastrestore.config import ConvertOptions
 from fastrestore.errors import UsageError
-from fastrestore.models.catalog import motion_model, restoration_chain
+from fastrestore.models.catalog import find, motion_model, restoration_chain
+from fastrestore.runtime.credentials import require_signable
 from fastrestore.runtime.engine import choose_backend
 from fastrestore.runtime.media.containers import require_fit
 from fastrestore.runtime.media.encoders import find_encoder
+from fastrestore.runtime.signing_key import SigningKey
+from fastrestore.runtime.treatments.colour_example import ExampleWord
+from fastrestore.runtime.treatments.colour_guess import GuessSettings
+from fastrestore.runtime.treatments.faces.settings import faces_of
 from fastrestore.runtime.treatments.table import asked_for
 
 
@@ -98,6 +103,7 @@ def _outputs(request: Request, pairs: Sequence[tuple[Input, Rule]]) -> list[Path
         named[index] if rule.output is None else request.output / rule.output for index, (_, rule) in enumerate(pairs)
     ]
     require_distinct(outputs, {path: each.path for (each, _), path in zip(pairs, outputs, strict=True)})
+    require_no_input(outputs, [each.path for each, _ in pairs])
     return outputs
 
 
@@ -114,8 +120,7 @@ def _check(items: Sequence[Item]) -> None:
         asked_for(options.film)
         if options.backend != "auto":
             choose_backend(options.backend)
-        if options.audio is not None and not options.audio.is_file():
-            raise UsageError(f"there is no soundtrack {options.audio}", "check `--audio`")
+        _check_named(options)
         if options.start is not None and options.end is not None and options.end <= options.start:
             raise UsageError(
                 f"the range from {float(options.start)} s to {float(options.end)} s is empty",
@@ -123,7 +128,29 @@ def _check(items: Sequence[Item]) -> None:
             )
     checked: set[tuple[str, str]] = set()
     for item in items:
+        if item.options.c2pa:
+            require_signable(item.output)
         kind = (item.output.suffix.lower(), item.options.encode.codec)
         if kind not in checked:
             require_fit(item.output, item.options.encode.codec, find_encoder(item.options.encode).name)
             checked.add(kind)
+
+
+def _check_named(options: ConvertOptions) -> None:
+    """Refuse options that name what is not there: files, networks, a key.
+
+    Raises:
+        FastRestoreError: If one does.
+    """
+    if options.audio is not None and not options.audio.is_file():
+        raise UsageError(f"there is no soundtrack {options.audio}", "check `--audio`")
+    for words in options.film.color_from:
+        if not (path := ExampleWord.parse(words).path).is_file():
+            raise UsageError(f"there is no coloured frame {path}", "check `--color-from`")
+    if options.film.colorize:
+        find(GuessSettings.parse(options.film.colorize).model)
+    if (faces := faces_of(options.film)) is not None:
+        faces.network()
+        faces.finder()
+    if options.c2pa:
+        SigningKey.load(options.c2pa)

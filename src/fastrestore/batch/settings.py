@@ -19,6 +19,8 @@ PRESET = "preset-film"
 """The option that stands for others."""
 LISTS = ("color-from",)
 """Options that may be given several times."""
+OFF = "off"
+"""Asks for no stage, also where a preset has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +138,14 @@ def _parsed(parse: Callable[[str], object]) -> Callable[[str, Value], object]:
 
 
 def _off(name: str, value: Value) -> str:
-    """Return the words of a stage for old film; `off` asks for none, also where a preset has it."""
+    """Return the words of a stage for old film; none if they ask for none."""
     words = _words(name, value)
-    return "" if words == "off" else words
+    return "" if words == OFF else words
 
 
 def _list(name: str, value: Value) -> tuple[str, ...]:
-    return tuple(value) if isinstance(value, tuple) else (_words(name, value),)
+    words = tuple(value) if isinstance(value, tuple) else (_words(name, value),)
+    return () if words == (OFF,) else words
 
 
 def _auto(allowed: tuple[int, ...] = ()) -> Callable[[str, Value], object]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from fastrestore.config import ConvertOptions
 from fastrestore.errors import DecodeError, EncodeError, UsageError
+from fastrestore.runtime.credentials import is_signed
 from fastrestore.runtime.manifest import Manifest
 from fastrestore.runtime.media.survey import manifest_text
 from fastrestore.runtime.origin import Origin, difference
+from fastrestore.runtime.provenance import record_path
 from fastrestore.runtime.verify.verification import require_whole
 from fastrestore.runtime.workfolder import WorkFolder, folder_for
 
@@ -59,6 +62,8 @@ def standing_of(source: Path, output: Path, options: ConvertOptions) -> Standing
         return Standing(State.OTHER, "does not tell what it was made from")
     if reason := difference(origin, source, options):
         return Standing(State.OTHER, reason)
+    if reason := _untold(output, options):
+        return Standing(State.OTHER, reason)
     try:
         if options.verify:
             require_whole(output, manifest)
@@ -90,6 +95,14 @@ def clear_up(output: Path) -> None:
         work = WorkFolder(output)
         with work.held():
             work.remove()
+
+
+def _untold(output: Path, options: ConvertOptions) -> str:
+    """Return in words what a film lacks that would tell what was done to it, if that is asked for by name."""
+    if options.c2pa and not is_signed(output):
+        return "is not signed"
+    wanted = options.provenance or options.c2pa
+    return "has no record beside it" if wanted and not os.path.exists(record_path(output)) else ""
 
 
 def _is_half_done(output: Path) -> bool:

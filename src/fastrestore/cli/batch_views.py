@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
@@ -66,7 +67,7 @@ class Log(View):
 
     def settled(self, outcome: Outcome, position: Position) -> None:
         """See `Listener.settled`."""
-        text = f"[{position.settled}/{position.files}] {outcome.result.value} {outcome.item.source}"
+        text = f"[{position.settled}/{position.files}] {outcome.result.value} {_name(outcome.item.source)}"
         why = "" if outcome.error is None else f": {_one_line(outcome.error.message)}"
         print(f"{text}{why}", file=sys.stderr, flush=True)
 
@@ -161,7 +162,7 @@ def show_rehearsed(outcome: Outcome, plan: Mapping[str, str], progress: Progress
         return
     if not plan:
         why = "is done already" if error is None else error.message
-        print(f"{'file':<10} {item.source.name} -> {item.output}: {why}")
+        print(f"{'file':<10} {_name(item.source.name)} -> {_name(item.output)}: {_one_line(why)}")
     for key, value in plan.items():
         print(f"{key:<10} {value}")
     print()
@@ -177,12 +178,21 @@ def _whose(item: Item, position: Position) -> dict[str, object]:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.splitlines())
+    return _printable(" ".join(text.splitlines()))
+
+
+def _name(path: str | Path) -> str:
+    return _printable(str(path))
+
+
+def _printable(text: str) -> str:
+    """Return a text without what a file's name may hold as well: line breaks, and codes for the terminal."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def _row(outcome: Outcome) -> Iterator[str]:
     frames = str(outcome.frames) if outcome.frames else "-"
-    yield f"{outcome.result.value:<9} {frames:>8} {outcome.seconds:>9.1f}  {outcome.item.source}"
+    yield f"{outcome.result.value:<9} {frames:>8} {outcome.seconds:>9.1f}  {_name(outcome.item.source)}"
     if outcome.error is not None and outcome.result is Result.FAILED:
         yield f"{'':<28}  {_one_line(outcome.error.message)}"
         if outcome.error.hint:

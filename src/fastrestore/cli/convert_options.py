@@ -31,7 +31,9 @@ Tile = Annotated[str, typer.Option(help="Side of a tile in source pixels, or aut
 Start = Annotated[Optional[str], typer.Option(help="Begin here: seconds or [HH:]MM:SS.", metavar="TIME")]
 End = Annotated[Optional[str], typer.Option(help="End here.", metavar="TIME")]
 Threads = Annotated[int, typer.Option(min=0, max=1024, help="For the network; 0 uses every core.", metavar="N")]
-KeepHolds = Annotated[bool, typer.Option("--keep-holds", help="Show held frames where the source does.")]
+KeepHolds = Annotated[
+    bool, typer.Option("--keep-holds/--no-keep-holds", help="Show held frames where the source does.")
+]
 Workers = Annotated[
     str,
     typer.Option(

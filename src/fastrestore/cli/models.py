@@ -198,13 +198,20 @@ def _verified(spec: ModelSpec) -> Facts:
 
 
 def _opens(spec: ModelSpec) -> bool:
-    """Return whether ONNX Runtime opened a model; False if it is not installed.
+    """Return whether what runs a model opened it: ONNX Runtime, or OpenCV for a detector; False if it is not installed.
 
     Raises:
         EngineError: If it refuses the model.
+        ModelError: If OpenCV does.
     """
+    from fastrestore.models.spec import Task
     from fastrestore.runtime.engine import load_backend
 
+    if spec.task is Task.DETECT:
+        from fastrestore.runtime.treatments.faces.detector import open_detector
+
+        open_detector(spec, score=0.5)
+        return True
     backend = load_backend("onnxruntime")
     if backend.unavailable_because() is not None:
         return False

@@ -60,13 +60,18 @@ def presets() -> tuple[FilmPreset, ...]:
     return tuple(load_preset(name) for name in SHIPPED)
 
 
+def is_file(name_or_path: str) -> bool:
+    """Return whether a word names a file of somebody's own, rather than a preset that ships."""
+    return name_or_path.endswith(".toml") or "/" in name_or_path
+
+
 def load_preset(name_or_path: str) -> FilmPreset:
     """Return a preset by its name, or read one from a file: whatever ends in `.toml` or has a folder in it.
 
     Raises:
         UsageError: If there is none of that name, the file cannot be read, or it holds what no preset can.
     """
-    if name_or_path.endswith(".toml") or "/" in name_or_path:
+    if is_file(name_or_path):
         path = Path(name_or_path)
         return _parsed(path.stem, _read(path), path)
     if name_or_path not in SHIPPED:

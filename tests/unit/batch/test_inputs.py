@@ -144,3 +144,18 @@ def test_what_is_a_batch(tree: Path) -> None:
     (tree / "[1].mp4").touch()
     for word in ("films/a.MP4", "missing.mp4", "[1].mp4", "./@list"):
         assert not is_several([word])
+
+
+def test_patterns_follow_no_links_to_folders_above(tree: Path) -> None:
+    (tree / "films/above").symlink_to(tree / "films")  # one: two would end no run that follows them
+    assert list(found("films/**/*.m[ok]v")) == ["films/b.mov", "films/sub/c.mkv"]
+    assert set(found("films/**").values()) == {"a.MP4", "b.mov", "cover.jpg", "note.txt", "sub/c.mkv", "sub/deep/a.mp4"}
+    assert list(found("films/**/deep/*")) == ["films/sub/deep/a.mp4"]
+    assert list(found("films/above/*.mov")) == ["films/above/b.mov"]  # whoever names a link means it
+    assert list(found(str(tree / "*/b.*"))) == [str(tree / "films/b.mov")]
+
+
+def test_an_empty_word_is_not_the_folder_one_is_in(tree: Path) -> None:
+    for words in ([""], ["films", ""]):
+        with pytest.raises(UsageError, match="an input is empty"):
+            find_inputs(words, NOWHERE)

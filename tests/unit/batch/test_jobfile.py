@@ -86,3 +86,11 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(UsageError, match="is no TOML"):
         read_job_file(tmp_path / "bytes.toml")
+
+
+def test_files_are_seen_from_the_job_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('[options]\nclean = "low"\n')
+    jobs = read(tmp_path, '[defaults]\npreset-film = "mine.toml"\ncolor-from = "a.png@3"\n')
+    assert jobs.defaults == {"preset-film": str(tmp_path / "mine.toml"), "color-from": str(tmp_path / "a.png@3")}
+    jobs = read(tmp_path, '[defaults]\npreset-film = "vhs"\ncolor-from = "off"\n')
+    assert jobs.defaults == {"preset-film": "vhs", "color-from": "off"}

@@ -91,3 +91,11 @@ def test_reports_replace_no_film(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none" / "r.json"):
         with pytest.raises(UsageError, match="cannot be written"):
             check_report(path, [])
+
+
+def test_an_output_folder_by_another_name(tmp_path: Path) -> None:
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films" / "a.mkv").touch()
+    (tmp_path / "link").symlink_to("films")
+    inputs = [Input(tmp_path / "films" / "a.mkv", PurePath("a.mkv"))]
+    assert name_outputs(inputs, tmp_path / "link", [".mkv"]) == [tmp_path / "link" / "a.mkv.mkv"]

@@ -75,6 +75,9 @@ def test_outputs_of_rules_clash_with_no_other() -> None:
         ({"sr": "nosuch"}, "nosuch"),
         ({"vfi": "nosuch"}, "nosuch"),
         ({"backend": "nosuch"}, "nosuch"),
+        ({"color-from": ("nosuch.png@3",)}, "no coloured frame nosuch.png"),
+        ({"colorize": "nosuch"}, "nosuch"),
+        ({"c2pa": "nosuch.pem", "container": "mp4"}, "nosuch.pem|c2pa library"),
         ({"audio": "nosuch.wav"}, "no soundtrack nosuch.wav"),
         ({"start": 5, "end": 4}, "range from 5.0 s to 4.0 s is empty"),
         ({"container": "avi"}, "unknown container"),
@@ -86,3 +89,11 @@ def test_what_no_film_could_be_converted_with(values: dict[str, Value], words: s
     rule = Rule("a.mp4", values)
     with pytest.raises(FastRestoreError, match=words):
         prepared(JobFile(rules=[rule]))
+
+
+@pytest.mark.parametrize("name", ["../films/b.mov", "../films/sub/../b.mov", "link/b.mov"])
+def test_no_output_takes_the_place_of_another_input(films: Path, name: str) -> None:
+    Path("out").mkdir()
+    Path("out/link").symlink_to(films)
+    with pytest.raises(UsageError, match="is one of the inputs"):
+        prepared(JobFile(rules=[Rule("a.mp4", output=Path(name))]), {"overwrite": True})

@@ -103,6 +103,7 @@ def test_stages_for_old_film() -> None:
     film = FilmOptions("auto", True, "high", ("a.png@2", "b.png"), "", "local", "fill,most=8", "keep")
     assert options_from(values).film == film
     assert options_from({"color-from": "a.png"}).film == FilmOptions(color_from=("a.png",))
+    assert options_from({"color-from": ("off",)}).film == options_from({"color-from": "off"}).film == FilmOptions()
 
 
 def test_a_film_preset_gives_what_is_not_named() -> None:

@@ -18,6 +18,7 @@ from fastrestore.errors import UsageError
 from fastrestore.models.catalog import find
 from fastrestore.models.spec import ModelSpec
 from fastrestore.runtime.media import postscript
+from fastrestore.runtime.provenance import record_path
 from fastrestore.runtime.workfolder import WorkFolder, folder_for
 
 BASE: dict[str, Value] = {"to": "x2", "fps": "source", "preset": "ultrafast", "crf": 30}
@@ -127,3 +128,12 @@ def test_what_a_kill_left_beside_a_done_output_goes(made: tuple[Path, Path], tmp
     clear_up(output)
     clear_up(output)
     assert not folder_for(output).exists()
+
+
+def test_what_does_not_tell_of_itself(made: tuple[Path, Path], tmp_path: Path) -> None:
+    output = tmp_path / "film.mkv"
+    shutil.copy(made[1], output)
+    assert standing_of(made[0], output, options(provenance=True)).reason == "has no record beside it"
+    assert standing_of(made[0], output, options(c2pa="key.pem")).reason == "is not signed"
+    record_path(output).touch()
+    assert standing_of(made[0], output, options(provenance=True)).state is State.DONE

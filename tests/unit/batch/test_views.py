@@ -136,3 +136,19 @@ def test_the_report_is_written_after_each_file_unless_that_takes_long(
     found = json.loads(path.read_text())
     assert [each["result"] for each in found["files"]] == ["skipped"] * 6 + ["not begun"] * 3
     assert found["totals"]["wall_s"] == 5.0
+
+
+def test_names_do_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    odd = Item(0, Path("in/two\nlines \x1b[31m\udcff.mp4"), Path("out/2.mkv"), ConvertOptions())
+    outcome = Outcome(odd, Result.SKIPPED, 30)
+    Log().settled(outcome, HERE)
+    View().ended([outcome], dict.fromkeys([*TOTALS, "files", "output_frames", "wall_s"], 0))
+    show_rehearsed(outcome, {}, ProgressKind.NONE)
+    told = capsys.readouterr()
+    name = r"two\nlines \x1b[31m\udcff.mp4"
+    assert told.err.splitlines()[0] == f"[1/4] skipped in/{name}"
+    assert told.err.splitlines()[2].endswith(f"  in/{name}")
+    assert told.out.splitlines()[0] == f"file       {name} -> out/2.mkv: is done already"
+
+
+TOTALS = [result.value.replace(" ", "_") for result in Result]

@@ -24,6 +24,7 @@ from fastrestore.geometry import Size
 from fastrestore.runtime.media.encoders import find_encoder, output_format
 from fastrestore.runtime.media.reader import VideoReader
 from fastrestore.runtime.media.segment import SegmentWriter
+from fastrestore.runtime.media.survey import survey
 from fastrestore.runtime.media.track import VideoTrack
 from fastrestore.runtime.media.writer import FilmWriter
 
@@ -109,6 +110,18 @@ def test_instants_are_exact(tmp_path: Path, rate: Fraction, first: Fraction) -> 
         packets = sorted(packets_of(tmp_path / f"a{suffix}", 0), key=lambda p: p.pts)
         assert all(abs(p.pts - t) <= tolerance for p, t in zip(packets, times, strict=True))
         assert abs(packets[-1].duration - 1 / rate) <= tolerance
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("split", [2, 3, 4])
+def test_segments_are_told_apart_wherever_they_begin(tmp_path: Path, split: int, suffix: str) -> None:
+    """At 60 frames a second two of three instants are no whole milliseconds: Matroska rounds one up, one down."""
+    track = Track(times=[Fraction(k, 60) for k in range(9)])
+    path = tmp_path / f"a{suffix}"
+    write_film(path, track.track(), EncodeOptions(), track.frames(), split=split)
+    seams = [Fraction(k, 60) for k in range(split, 9, split)]
+    runs = survey(path, seams=seams).video.runs
+    assert [run.packets for run in runs] == [min(split, 9 - k) for k in range(0, 9, split)]
 
 
 @pytest.mark.parametrize(("codec", "suffix"), [("x264", ".mp4"), ("x265", ".mp4"), ("svtav1", ".mkv")])

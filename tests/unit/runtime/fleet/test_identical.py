@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.unit.runtime.fleet.samples import QUICK, Fate, OwnFleet, convert, faulty_film, film
 
-from fastrestore.config import ConvertOptions, OnError, RateTarget, Target
+from fastrestore.config import ConvertOptions, FilmOptions, OnError, RateTarget, Target
 from fastrestore.errors import DecodeError, DeviceError, EngineError, JobCancelledError, JobError, UsageError
 from fastrestore.runtime import job as job_module
 from fastrestore.runtime.fleet.coordinator import Limits
@@ -32,10 +32,11 @@ RANGE = replace(QUICK, start=Fraction(5, 4), end=Fraction(11, 2))
         (film, ".mp4", replace(QUICK, fps=RateTarget())),
         (film, ".mp4", RANGE),
         (film, ".mkv", replace(RANGE, fps=RateTarget())),
+        (film, ".mkv", replace(QUICK, film=FilmOptions(deflicker="global", clean="low"))),
         (faulty_film, ".mkv", QUICK),
         (faulty_film, ".mp4", replace(QUICK, fps=RateTarget())),
     ],
-    ids=["mkv", "mp4-source", "range", "range-source", "faulty", "faulty-source"],
+    ids=["mkv", "mp4-source", "range", "range-source", "treated", "faulty", "faulty-source"],
 )
 def test_the_same_bytes(tmp_path: Path, make: Callable[[Path], Path], suffix: str, options: ConvertOptions) -> None:
     source = make(tmp_path / "film.mkv")
@@ -44,7 +45,8 @@ def test_the_same_bytes(tmp_path: Path, make: Callable[[Path], Path], suffix: st
     with OwnFleet(3) as fleet:
         together = convert(source, tmp_path / f"together{suffix}", options, Crew(fleet))
     assert (tmp_path / f"together{suffix}").read_bytes() == (tmp_path / f"alone{suffix}").read_bytes()
-    for name in ("segments", "source_frames", "output_frames", "synthesized_frames", "cuts", "held_frames", "warnings"):
+    counts = ("source_frames", "output_frames", "synthesized_frames", "cuts", "held_frames")
+    for name in ("segments", *counts, "warnings", "film"):
         assert getattr(together, name) == getattr(alone, name), name
     assert not folder_for(tmp_path / f"together{suffix}").exists()
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from fastrestore.frames import FORMATS, Colour, Matrix, Picture, PixelFormat, Plane, StreamInfo
 from fastrestore.geometry import Size
 from fastrestore.kernels.ops import open_ops
-from fastrestore.runtime.treatments.dust import DustFinder, Limits
+from fastrestore.runtime.treatments.dust import DustFinder
+from fastrestore.runtime.treatments.dust_sight import Limits
 from fastrestore.runtime.treatments.mending import mend
 from fastrestore.runtime.treatments.scratches import ScratchProbe
 from fastrestore.runtime.treatments.short_motion import ShortMotion

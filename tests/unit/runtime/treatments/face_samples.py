@@ -70,8 +70,12 @@ def rebuilder(*, identity: bool = False) -> onnx.ModelProto:
     return _model([node], values[:1], values[1:], {"pattern": pattern.astype(np.float32)[None, None]})
 
 
-def detector() -> onnx.ModelProto:
-    """Return a network with YuNet's interface that finds bright discs of 6 to 16 px radius."""
+def detector(fixed_px: int = 0) -> onnx.ModelProto:
+    """Return a network with YuNet's interface that finds bright discs of 6 to 16 px radius.
+
+    Args:
+        fixed_px: Say that it takes pictures with sides of so many px, as some editions of YuNet do; 0 says any.
+    """
     build = _Nodes()
     gathered = _moments()
     build.node("ReduceMean", ["input"], "grey", axes=[1], keepdims=1)
@@ -100,7 +104,7 @@ def detector() -> onnx.ModelProto:
             outputs.append(_laid_out(build, name, channels, stride))
     order = [f"{name}_{stride}" for name, _ in _OUTPUTS for stride in (8, 16, 32)]
     by_name = {value.name: value for value in outputs}
-    given = helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, "h", "w"])
+    given = helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, fixed_px or "h", fixed_px or "w"])
     return _model(build.nodes, [given], [by_name[name] for name in order], build.constants)
 
 

@@ -25,7 +25,8 @@ from tests.unit.runtime.treatments.clean_samples import (
 from fastrestore.frames import Picture
 from fastrestore.kernels.ops import open_ops
 from fastrestore.runtime.treatments.clean import Cleaner, CleanSettings
-from fastrestore.runtime.treatments.dust import DustFinder, Limits
+from fastrestore.runtime.treatments.dust import DustFinder
+from fastrestore.runtime.treatments.dust_sight import Limits
 from fastrestore.runtime.treatments.short_motion import ShortMotion
 
 PAN = Scene(frames=8)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastrestore.errors import JobError
 from fastrestore.frames import FORMATS, Frame, Picture, StreamInfo
 from fastrestore.geometry import Size
 from fastrestore.runtime.treatments.treating import Treating
@@ -101,6 +102,28 @@ def test_what_was_done_is_added_up_by_shot() -> None:
     assert treating.take_counts(5) == {1: {"mean1.pictures": 2, "mean0.pictures": 1}}
     assert treating.take_counts(5) == {}
     assert treating.report(film.shots[0]) == {"mean1.frames": 3, "mean0.frames": 3}
+
+
+def test_what_an_earlier_reading_counted_ahead_is_not_counted_twice() -> None:
+    film, frames = film_of([6])
+    treating = Treating(film, [Mean(0)])
+    reading = treating.frames(frames, 0, 0)
+    assert len([next(reading) for _ in range(4)]) == 4
+    assert treating.take_counts(2) == {0: {"mean0.pictures": 2}}
+    place = treating.place_before(4)
+    assert place is not None and place.index == 4
+    assert len(list(treating.frames(frames[4:], 4, 4))) == 2
+    assert treating.take_counts(6) == {0: {"mean0.pictures": 2}}
+
+
+@pytest.mark.parametrize(("change", "word"), [(1, "more"), (-1, "fewer")])
+def test_a_film_that_changed_its_length_is_refused(change: int, word: str) -> None:
+    _, frames = film_of([3, 3])
+    film, _ = film_of([3, 3 - change])
+    reading = Treating(film, [Mean(1)]).frames(frames, 0, 0)
+    with pytest.raises(JobError, match=f"{word} frames than the {6 - change}") as caught:
+        list(reading)
+    assert "--restart" in caught.value.hint
 
 
 def test_a_frame_says_that_it_begins_a_shot_and_keeps_what_the_source_had() -> None:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.unit.runtime.treatments.face_samples import EYES_PER_RADIUS, add_models, frame
+from tests.unit.runtime.treatments.face_samples import EYES_PER_RADIUS, add, add_models, detector, frame
 
 from fastrestore.errors import ModelError
 from fastrestore.frames import FORMATS, Colour, StreamInfo
 from fastrestore.geometry import Size
 from fastrestore.models import store
+from fastrestore.models.spec import Task
 from fastrestore.runtime.treatments.faces.detector import MOST_FACES, NUMBERS, SCORE, FaceProbe
 from fastrestore.runtime.treatments.faces.settings import FaceSettings
 from fastrestore.runtime.treatments.treatment import Glimpse
@@ -23,10 +23,10 @@ SIZE = Size(160, 120)
 
 
 @pytest.fixture(autouse=True)
-def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(store.USER_FOLDER_VARIABLE, str(tmp_path))
     add_models(tmp_path)
-    yield tmp_path
+    return tmp_path
 
 
 def info(size: Size = SIZE, aspect: Fraction = Fraction(1)) -> StreamInfo:
@@ -52,6 +52,14 @@ def test_faces_come_largest_first_in_source_pixels() -> None:
     assert eyes == pytest.approx([13 * EYES_PER_RADIUS, 8 * EYES_PER_RADIUS], rel=0.06)
     glimpse = Glimpse(0, picture, picture.planes[0], None)
     assert probe().look(glimpse) == pytest.approx(probe().find(picture.planes[0], full_range=False))
+
+
+def test_a_detector_that_names_one_size_finds_faces_at_others(models: Path) -> None:
+    add(models, "fixed", Task.DETECT, detector(640))
+    picture = frame(SIZE, [(100, 70.6, 13)]).planes[0]
+    assert found(probe("rebuilder,detector=fixed"), picture) == pytest.approx(
+        found(probe("rebuilder,detector=yunet"), picture), abs=1e-3
+    )
 
 
 def test_no_face_is_zeros() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from types import TracebackType
 
 import numpy as np
 import pytest
@@ -54,7 +53,7 @@ class Drawing:
     def __enter__(self) -> Drawing:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *exc: object) -> None:
         pass
 
 
@@ -95,7 +94,7 @@ def test_a_grey_face_changes_in_luma_alone_and_nothing_else_does(layout: str, fa
     assert after.neutral_chroma and after.format == picture.format and after is not picture
     changed = np.argwhere(after.planes[0] != picture.planes[0])
     side = FACE_PX / 126 * 24 * factor  # of the upright face, in pixels of this picture
-    assert len(changed) > 0.3 * side**2
+    assert len(changed) > 0.2 * side**2
     assert np.ptp(changed, axis=0).max() <= side
     unit = 1 << (picture.format.bits - 8)
     difference = (after.planes[0].astype(int) - picture.planes[0].astype(int)) / unit
@@ -209,9 +208,8 @@ def test_faces_go_where_treatments_move_them() -> None:
 
 def test_a_trembling_detector_makes_no_flicker() -> None:
     rng = np.random.default_rng(1)
-    faces = []
-    for _ in range(16):
-        faces.append([row(80 + 60j, noise=rng.standard_normal(5) + 1j * rng.standard_normal(5))])
+    noise = [rng.standard_normal(5) + 1j * rng.standard_normal(5) for _ in range(9)]
+    faces = [[row(80 + 60j, noise=each)] for each in noise]
     flicker = {}
     for name, known in {
         "one by one": [retouch(film([face] * 3)) for face in faces],

@@ -44,7 +44,7 @@ def followed(middles: list[complex | None], noise_px: float = 0.0) -> tuple[Trac
 def test_a_pose_is_what_the_landmarks_have_in_common() -> None:
     landmarks = 80 + 60j + 0.3 * np.exp(0.4j) * (UPRIGHT - UPRIGHT.mean())
     pose, error = fit(landmarks)
-    assert (pose.middle, pose.factor) == (pytest.approx(80 + 60j), pytest.approx(0.3 * np.exp(0.4j), rel=1e-4))
+    assert pose.middle == pytest.approx(80 + 60j) and pose.factor == pytest.approx(0.3 * np.exp(0.4j), rel=1e-4)
     assert error < 1e-4 and pose.eyes_px == pytest.approx(0.3 * EYES_PX)
     matrix = pose.matrix()
     for mark, wanted in zip(landmarks, UPRIGHT, strict=True):
