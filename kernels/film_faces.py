@@ -53,24 +53,23 @@ def face_mask(side: int) -> F32:
 
 
 def cut_out(rgb: FloatImage, matrix: Matrix, side: int) -> FloatImage:
-    """Return a face cut out of a picture, `(3, side, side)` float32, clipped to `[0, 1]`.
+    """Return a face cut out of a picture, as many planes of `(side, side)` float32, clipped to `[0, 1]`.
 
     What lies beyond the picture is its mirror image. Where the face is made smaller it is softened first, so that
     nothing flickers when it moves by less than a sample.
 
     Args:
-        rgb: `(3, h, w)` float32, nominal range `[0, 1]`.
+        rgb: `(n, h, w)` float32, nominal range `[0, 1]`.
         matrix: From places of the picture to places of the face.
         side: In pixels.
     """
     sigma = _softening(inverted(matrix))
-    planes = []
-    for plane in rgb:
+    out = np.empty((len(rgb), side, side), np.float32)
+    for plane, face in zip(rgb, out, strict=True):
         soft = cv2.GaussianBlur(plane, (0, 0), sigma) if sigma else plane
-        planes.append(
-            cv2.warpAffine(soft, matrix, (side, side), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
-        )
-    return np.asarray(np.clip(np.stack(planes), 0, 1), np.float32)
+        cv2.warpAffine(soft, matrix, (side, side), face, cv2.INTER_CUBIC, cv2.BORDER_REFLECT_101)
+    np.maximum(out, 0, out=out)
+    return np.minimum(out, 1, out=out)
 
 
 def changes(given: FloatImage, rebuilt: FloatImage, mask: F32) -> FloatImage:

@@ -61,7 +61,7 @@ def require_signable(output: Path) -> None:
     if output.suffix.lower() not in KINDS:
         raise UsageError(
             f"`--c2pa` cannot sign {output.name}: content credentials have no place in such a file",
-            f"name an output that ends in {', '.join(KINDS)}",
+            f"name an output that ends in {', '.join(KINDS)}; for several, add `--container mp4`",
         )
 
 
@@ -188,7 +188,7 @@ def _actions(record: Provenance) -> Iterator[dict[str, Any]]:
     """Yield what was done in C2PA's words, those that invent something marked as such."""
     for stage in record.stages:
         told = f"{stage.name}: {stage.words}" if stage.words else stage.name
-        if stage.name != "colour":
+        if stage.name not in ("colour", "faces"):
             action = _STAGE_ACTIONS.get(stage.name, "c2pa.edited")
             yield {"action": action, "digitalSourceType": _ENHANCED, "description": told}
     if record.colour.invented is not Invented.NONE:
@@ -197,7 +197,10 @@ def _actions(record: Provenance) -> Iterator[dict[str, Any]]:
         kind = _LEARNED if learned else _SYNTHETIC
         yield {"action": "c2pa.color_adjustments", "digitalSourceType": kind, "description": told}
     for network in record.networks:
-        if network.trained and network.role not in ("motion", "colour"):
+        if network.trained and network.role == "faces" and record.faces_rebuilt:
+            told = f"faces rebuilt by {network.name} in {record.faces_rebuilt_in}, their likeness invented"
+            yield {"action": "c2pa.edited", "digitalSourceType": _LEARNED, "description": told}
+        if network.trained and network.role not in ("motion", "colour", "faces", "detect"):
             told = f"every frame redrawn by {network.name} ({network.role})"
             yield {"action": "c2pa.edited", "digitalSourceType": _LEARNED, "description": told}
     if record.enlarged:

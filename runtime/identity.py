@@ -9,10 +9,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from fastrestore.config import ConvertOptions, EncodeOptions, FilmOptions
+from fastrestore.models.catalog import find
+from fastrestore.models.spec import ModelSpec
 from fastrestore.runtime.journal import Header
 from fastrestore.runtime.media.translate import reading
 from fastrestore.runtime.plan import WorkPlan
 from fastrestore.runtime.treatments.colour_example import ExampleWord
+from fastrestore.runtime.treatments.colour_guess import GuessSettings
 from fastrestore.runtime.treatments.faces.settings import faces_of
 
 _SAMPLES, _SAMPLE_BYTES = 64, 1 << 16
@@ -42,7 +45,7 @@ def header_for(
         settings["motion"] = f"{plan.motion.name} {artifacts}"
     settings["backend"] = backend
     settings["soundtrack"] = "" if options.audio is None else str(identity(options.audio))
-    settings |= _examples(options) | _face_networks(options)
+    settings |= _examples(options) | _film_networks(options)
     settings["versions"] = library_versions()
     return Header(settings, {} if source is None else identity(source), encoder_threads)
 
@@ -75,26 +78,33 @@ def wishes(options: ConvertOptions) -> dict[str, str]:
         DecodeError: If the new soundtrack cannot be read.
     """
     usual, words = _all_words(ConvertOptions()), _all_words(options)
-    ignored = (*_HARMLESS, *_OF_THE_MACHINE)
+    ignored = (*_HARMLESS, *_OF_THE_MACHINE, "color_from")  # the examples are told by what is in them
     asked = {name: word for name, word in words.items() if word != usual[name] and name not in ignored}
     if options.audio is not None:
         known = identity(options.audio)
         asked["soundtrack"] = f"{known['bytes']} bytes, sha256 {known['sample_sha256']}"
-    return asked | _examples(options) | _face_networks(options)
+    return asked | _examples(options) | _film_networks(options)
 
 
 def _examples(options: ConvertOptions) -> dict[str, str]:
     """Return by what the pictures are known that a film is coloured after: their names alone do not tell."""
-    paths = [ExampleWord.parse(words).path for words in options.film.color_from]
-    return {"colours": ", ".join(str(identity(path)["sample_sha256"]) for path in paths)} if paths else {}
+    examples = [ExampleWord.parse(words) for words in options.film.color_from]
+    words = [f"{identity(each.path)['sample_sha256']}{'' if each.at is None else f'@{each.at}'}" for each in examples]
+    return {"colours": ", ".join(words)} if words else {}
 
 
-def _face_networks(options: ConvertOptions) -> dict[str, str]:
-    """Return by what the networks are known by which faces are found and rebuilt."""
-    if (settings := faces_of(options.film)) is None:
-        return {}
-    specs = settings.network(), settings.finder()
-    return {"face networks": ", ".join(f"{spec.name} {spec.artifact('fp32').sha256}" for spec in specs)}
+def _film_networks(options: ConvertOptions) -> dict[str, str]:
+    """Return by what the networks are known that colour a film, and by which faces are found and rebuilt."""
+    known = {}
+    if options.film.colorize:
+        known["colour network"] = _network_word(find(GuessSettings.parse(options.film.colorize).model))
+    if (settings := faces_of(options.film)) is not None:
+        known["face networks"] = ", ".join(map(_network_word, (settings.network(), settings.finder())))
+    return known
+
+
+def _network_word(spec: ModelSpec) -> str:
+    return f"{spec.name} {' '.join(sorted(artifact.sha256 for artifact in spec.artifacts.values()))}"
 
 
 def identity(path: Path) -> dict[str, int | str]:

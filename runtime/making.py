@@ -30,6 +30,9 @@ from fastrestore.runtime.treatments.film_work import FilmWork, treated_info
 from fastrestore.runtime.treatments.treating import Treating
 from fastrestore.runtime.workfolder import WorkFolder
 
+FAULT = "source: "
+"""What a warning begins with that tells of a fault of the source."""
+
 
 @dataclass(frozen=True, slots=True)
 class Making:
@@ -304,7 +307,7 @@ def passed_by(
     if reader is not None:
         notes = reader.notes
         sequential = sequential or bool(notes.repaired_timestamps or notes.faults.counts)
-        warnings = (*notes.warnings, *(f"source: {text}" for text in notes.faults.words()))
+        warnings = (*notes.warnings, *(FAULT + text for text in notes.faults.words()))
     return Passed(start, counts[0], sequential, totals, warnings)
 
 

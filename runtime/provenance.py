@@ -88,8 +88,6 @@ class Frames:
     """Seconds of the first frame, on the film's clock."""
     rate: Fraction | None = None
     """Steady frames a second: frame n is shown at `first_s + n / rate`. None keeps the source's own instants."""
-    repaired: FrameSet = field(default_factory=FrameSet)
-    """Numbers of those that stand for frames that could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +118,14 @@ class Provenance:
     """From which size to which, such as `640x480 to 2880x2160`; empty if it was not."""
     versions: Mapping[str, str] = field(default_factory=dict)
     """Of fastrestore and the libraries that had a part."""
+    faults: Sequence[str] = ()
+    """What was wrong with the source, and what was done about it: frames that stand for others, times made up."""
 
     @property
     def learned(self) -> bool:
         """Whether anything in the pictures comes from what a network had learned."""
-        return any(network.trained for network in self.networks)
+        idle = ("detect",) if self.faces_rebuilt else ("detect", "faces")
+        return any(network.trained and network.role not in idle for network in self.networks)
 
     @property
     def invents(self) -> bool:
@@ -140,6 +141,8 @@ class Provenance:
             told.append(f"{made} of {self.frames.total} frames are synthesised between frames of the source{by}")
         else:
             told.append(f"All {self.frames.total} frames are the source's")
+        if self.faults:
+            told.append("Faults of the source were mended")
         if names := [network.name for network in self.networks if network.role == "restore"]:
             size = f" from {self.enlarged}" if self.enlarged else ""
             told.append(f"Every frame was redrawn{size} by {', '.join(names)}")
@@ -147,8 +150,22 @@ class Provenance:
             told.append(f"Enlarged from {self.enlarged}")
         if self.stages:
             told.append(f"Also: {', '.join(stage.name for stage in self.stages)}")
+        if self.faces_rebuilt:
+            by = ", ".join(network.name for network in self.networks if network.role == "faces") or "a network"
+            told.append(f"Faces were rebuilt by {by} in {self.faces_rebuilt_in}: their likeness is invented")
         told.append(_COLOUR_WORDS[self.colour.invented].format(how=self.colour.how or "a colourist"))
         return ". ".join(told) + "."
+
+    @property
+    def faces_rebuilt(self) -> int:
+        """In how many shots faces were rebuilt."""
+        shots = (shot for stage in self.stages if stage.name == "faces" for shot in stage.shots)
+        return sum(shot.get("faces.rebuilt", 0) > 0 for shot in shots)
+
+    @property
+    def faces_rebuilt_in(self) -> str:
+        """The same in words."""
+        return "1 shot" if self.faces_rebuilt == 1 else f"{self.faces_rebuilt} shots"
 
     def facts(self) -> dict[str, Any]:
         """Return the record without what is known of the finished file, ready for JSON."""
@@ -170,8 +187,8 @@ class Provenance:
                     "frames": str(frames.synthesised),
                     "motion": frames.motion,
                 },
-                "repaired": {"count": len(frames.repaired), "frames": str(frames.repaired)},
             },
+            "faults": list(self.faults),
             "enlarged": self.enlarged,
             "colour": {
                 "invented": self.colour.invented.value,

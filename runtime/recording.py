@@ -12,7 +12,7 @@ from fastrestore.runtime.credentials import require_signable, sign
 from fastrestore.runtime.film_record import record_of
 from fastrestore.runtime.frame_set import FrameSet
 from fastrestore.runtime.journal import Record
-from fastrestore.runtime.making import Making
+from fastrestore.runtime.making import FAULT, Making
 from fastrestore.runtime.origin import content_of
 from fastrestore.runtime.provenance import Frames, Provenance, record_path, require_recordable, write_record
 from fastrestore.runtime.signing_key import SigningKey
@@ -64,7 +64,9 @@ class Recording:
         source: Mapping[str, str | int] = {}
         if reader is not None:
             source = {"name": reader.path.name, **content_of(reader.path)}
-        return record_of(plan, making.options.film, shots, frames, settings={}, source=source)
+        made = record_of(plan, making.options.film, shots, frames, settings={}, source=source)
+        warnings = record.done[-1].warnings
+        return replace(made, faults=[text.removeprefix(FAULT) for text in warnings if text.startswith(FAULT)])
 
     def publish(self, told: Provenance, settings: Mapping[str, str], film: Path) -> None:
         """Sign a finished film that has no name yet, and write the record beside the name that it gets.

@@ -26,19 +26,19 @@ from fastrestore.frames import FORMATS, Colour, Matrix, Picture
 from fastrestore.kernels.ops import open_ops
 from fastrestore.runtime.media.reader import VideoReader
 from fastrestore.runtime.treatments.dust_forest import DEPTH, Forest
-from fastrestore.runtime.treatments.dust_sight import Limits, Sight
+from fastrestore.runtime.treatments.dust_sight import Limits, Sight, Spots
 from fastrestore.runtime.treatments.dust_traits import TRAITS, Cutting, cheap_traits, left, sought
 from fastrestore.runtime.treatments.short_motion import ShortMotion
 
 Image = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-_SEEDS: Final = (1, 2, 3, 4, 6)  # of the sample's ageing; the sample's own is 1896
+_SEEDS: Final = (1, 2, 3, 4, 6, 8, 9, 10)  # of the sample's ageing; the sample's own is 1896
 _SAMPLE: Final = AgeingSettings(specks=6.0)
 _VISIBLE: Final = 12.0  # levels: three deviations of the sample's grain
 _SPECKS, _FLAKES, _HAIRS = 6, 4, 1  # on every frame of a clip
 _ROWS: Final = 480
-_TREES: Final = 100
+_TREES: Final = 140
 _RATE: Final = 0.15
 _RIDGE: Final = 2.0
 _BINS: Final = 48
@@ -117,7 +117,7 @@ def _blob(shape: tuple[int, ...], longest_px: float, rng: np.random.Generator) -
     around = around @ np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
     corners = rng.uniform(0, 1, 2) * (shape[1], shape[0]) + around
     cv2.fillPoly(mask, [np.rint(corners * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    return mask.astype(np.float32) / 255
+    return np.asarray(mask, np.float32) / np.float32(255)
 
 
 def _hair(shape: tuple[int, ...], rng: np.random.Generator) -> Image:
@@ -126,7 +126,7 @@ def _hair(shape: tuple[int, ...], rng: np.random.Generator) -> Image:
     steps = np.cumsum(np.stack([np.cos(bend), np.sin(bend)], 1) * rng.uniform(1.2, 3.0), 0)
     way = rng.uniform(0, 1, 2) * (shape[1], shape[0]) + steps
     cv2.polylines(mask, [np.rint(way * 16).astype(np.int32)], False, 255, 1, cv2.LINE_AA, 4)
-    return mask.astype(np.float32) / 255
+    return np.asarray(mask, np.float32) / np.float32(255)
 
 
 def measured(frames: Sequence[Soiled]) -> tuple[F64, NDArray[np.bool_]]:
@@ -141,16 +141,16 @@ def measured(frames: Sequence[Soiled]) -> tuple[F64, NDArray[np.bool_]]:
     square = np.ones((5, 5), np.uint8)
     for index in range(1, len(frames) - 1):
         sight = Sight.of(motion, *pictures[index - 1 : index + 2])
-        labels, stats, numbers = sight.spots(limits)
-        if not len(numbers):
+        spots = sight.spots(limits)
+        if not len(spots.marked):
             continue
         near, spoiled = (
-            _share(labels, stats, cv2.dilate(mask.view(np.uint8), square))[numbers]
+            _share(spots, cv2.dilate(mask.view(np.uint8), square))[spots.marked]
             for mask in (frames[index].dust, frames[index].spoiled)
         )
         others = motion.luma(pictures[index - 1]), motion.luma(pictures[index + 1])
-        cheap = cheap_traits(sight, labels, stats, numbers)
-        cuttings = [Cutting.of(labels, stats, int(number)) for number in numbers]
+        cheap = cheap_traits(sight, spots, spots.marked)
+        cuttings = [Cutting.of(spots, int(number)) for number in spots.marked]
         dear = [np.concatenate([sought(sight, others, each), left(sight, others, each)]) for each in cuttings]
         clear = ((near == 0) | (near > 0.5)) & (spoiled == 0)
         rows.append(np.hstack([cheap, np.array(dear)])[clear])
@@ -158,8 +158,10 @@ def measured(frames: Sequence[Soiled]) -> tuple[F64, NDArray[np.bool_]]:
     return np.vstack(rows), np.concatenate(truths)
 
 
-def _share(labels: NDArray[np.int32], stats: NDArray[np.int32], mask: NDArray[np.generic]) -> F64:
-    return np.bincount(labels.reshape(-1), mask.reshape(-1), len(stats)) / stats[:, cv2.CC_STAT_AREA]
+def _share(spots: Spots, mask: NDArray[np.generic]) -> F64:
+    """Return what share of each spot is masked."""
+    covered = np.bincount(spots.labels.reshape(-1), mask.reshape(-1), len(spots.stats))
+    return covered / spots.stats[:, cv2.CC_STAT_AREA]
 
 
 def grown(traits: F64, dust: NDArray[np.bool_], trees: int = _TREES) -> Forest:
@@ -198,7 +200,7 @@ def _tree(
         questions.append((trait, place))
         at |= (bins[:, trait] > place).astype(np.intp) << depth
     total, weight = np.bincount(at, slope, 1 << DEPTH), np.bincount(at, bend, 1 << DEPTH)
-    return questions, at, np.round(_RATE * total / (weight + _RIDGE), 4)
+    return questions, at, np.round(_RATE * np.asarray(total / (weight + _RIDGE), np.float64), 4)
 
 
 def _gain(cells: NDArray[np.intp], leaves: int, cuts: int, slope: F64, bend: F64) -> tuple[float, int]:

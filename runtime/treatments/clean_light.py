@@ -12,7 +12,7 @@ import numpy as np
 
 from fastrestore.kernels.film_clean import F32, U8
 
-_SAMPLES_ACROSS: Final = 96
+_SAMPLES_ACROSS: Final = 64
 _CELL_PX: Final = 16  # light is the same over so much, which a median of 5x5 cells makes five times as much
 _MOST_GAIN: Final = 1.4
 _BINS: Final = 8  # of luma: grain is strongest in the middle tones

@@ -14,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrestore.frames import Picture
-from fastrestore.kernels.film_clean import F32, U8
+from fastrestore.kernels.film_clean import U8
 from fastrestore.runtime.treatments.dust_forest import open_forest
-from fastrestore.runtime.treatments.dust_sight import Limits, Neighbour, Sight
+from fastrestore.runtime.treatments.dust_sight import Limits, Neighbour, Sight, Spots
 from fastrestore.runtime.treatments.dust_traits import Cutting, cheap_traits, left, lengthened, sought
 from fastrestore.runtime.treatments.short_motion import ShortMotion
 
-_I32 = NDArray[np.int32]
 _Numbers = NDArray[np.intp]
 
 _LARGEST_PX: Final = 60  # of a picture of 480 rows; longer than this, a mark is a thing
@@ -31,6 +30,7 @@ _POST_SLIMNESS: Final = 8
 _CROWDED: Final = 0.12  # of the frame: so much is not dust, but motion that was not found
 _MOST_SPOTS: Final = 4000
 _OUTSIDE: Final = 0.3  # of a mark, where a neighbour does not reach
+_SQUARE: Final = np.ones((3, 3), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,34 +73,35 @@ class DustFinder:
         if before is None or picture is None or after is None:
             return None
         sight = Sight.of(self._motion, before, picture, after)
-        labels, stats, numbers = sight.spots(self._limits)
-        numbers = numbers[_shapely(stats[numbers], labels.shape)]
+        spots = sight.spots(self._limits)
+        numbers = spots.marked[_shapely(spots.stats[spots.marked], spots.labels.shape)]
         if not 0 < len(numbers) <= _MOST_SPOTS:
             return None
-        numbers = self._likely(sight, (self._motion.luma(before), self._motion.luma(after)), (labels, stats), numbers)
-        numbers = np.array([n for n in numbers if not _outside(sight, labels, stats, n)], np.intp)
-        chosen = np.zeros(len(stats), np.bool_)
+        numbers = self._likely(sight, (self._motion.luma(before), self._motion.luma(after)), spots, numbers)
+        numbers = np.array([number for number in numbers if not _outside(sight, spots, int(number))], np.intp)
+        chosen = np.zeros(len(spots.stats), np.bool_)
         chosen[numbers] = True
-        mask = chosen[labels]
+        mask = chosen[spots.labels]
         if not len(numbers) or mask.mean() > _CROWDED:
             return None
-        boxes = [(int(x), int(y), int(width), int(height)) for x, y, width, height in stats[numbers, :4]]
+        mask = (cv2.dilate(mask.view(np.uint8), _SQUARE) > 0) & spots.low
+        boxes = [(int(x), int(y), int(width), int(height)) for x, y, width, height in spots.stats[numbers, :4]]
         return Dust(mask, tuple(boxes), sight.luma, sight.sides)
 
-    def _likely(self, sight: Sight, others: tuple[U8, U8], spots: tuple[_I32, _I32], numbers: _Numbers) -> _Numbers:
+    def _likely(self, sight: Sight, others: tuple[U8, U8], spots: Spots, numbers: _Numbers) -> _Numbers:
         """Return which are likely dust. What takes time is measured only of those that it could still make so."""
-        traits = cheap_traits(sight, *spots, numbers)
+        traits = cheap_traits(sight, spots, numbers)
         for measure in (sought, left):
             hopeful = self._forest.most_odds(traits) > self._limits.odds
             numbers, traits = numbers[hopeful], traits[hopeful]
             if not len(numbers):
                 return numbers
-            more = [measure(sight, others, Cutting.of(*spots, int(number))) for number in numbers]
+            more = [measure(sight, others, Cutting.of(spots, int(number))) for number in numbers]
             traits = np.hstack([traits, np.array(more)])
         return numbers[self._forest.odds(traits) > self._limits.odds]
 
 
-def _shapely(stats: _I32, size: tuple[int, ...]) -> NDArray[np.bool_]:
+def _shapely(stats: NDArray[np.int32], size: tuple[int, ...]) -> NDArray[np.bool_]:
     """Which have the size of dust, or are hairs; and no upright lines."""
     scale = lengthened(size)
     width, height = stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]
@@ -111,17 +112,14 @@ def _shapely(stats: _I32, size: tuple[int, ...]) -> NDArray[np.bool_]:
     return np.asarray(sized & ~upright)
 
 
-def _outside(sight: Sight, labels: _I32, stats: _I32, number: int) -> bool:
+def _outside(sight: Sight, spots: Spots, number: int) -> bool:
     """Whether a neighbour does not reach to where much of a mark lies."""
-    x, y, width, height = (int(v) for v in stats[number, :4])
+    x, y, width, height = (int(v) for v in spots.stats[number, :4])
     box = slice(y, y + height), slice(x, x + width)
-    rows, columns = np.nonzero(labels[box] == number)
-    return any(
-        _share_outside(side.flow[box][rows, columns], rows + y, columns + x, labels.shape) > _OUTSIDE
-        for side in sight.sides
-    )
-
-
-def _share_outside(flow: F32, y: _Numbers, x: _Numbers, size: tuple[int, ...]) -> float:
-    to_x, to_y = flow[:, 0] + x, flow[:, 1] + y
-    return float(np.mean((to_x < -0.5) | (to_x > size[1] - 0.5) | (to_y < -0.5) | (to_y > size[0] - 0.5)))
+    rows, columns = np.nonzero(spots.labels[box] == number)
+    bottom, right = np.array(spots.labels.shape) - 0.5
+    for side in sight.sides:
+        to_x, to_y = (side.flow[box][rows, columns] + np.stack([columns + x, rows + y], 1)).T
+        if np.mean((to_x < -0.5) | (to_x > right) | (to_y < -0.5) | (to_y > bottom)) > _OUTSIDE:
+            return True
+    return False

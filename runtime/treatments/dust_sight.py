@@ -15,7 +15,7 @@ from fastrestore.runtime.treatments.clean_light import evened, grain_levels, lig
 from fastrestore.runtime.treatments.short_motion import ShortMotion
 
 _CORE: Final = 0.4  # of a mark's peak: less is its rim, or what runs into it
-_BLATANT: Final = 1.5  # times the higher limit: beyond, what the neighbours have around the place is no excuse
+_BLATANT: Final = 1.4  # times the higher limit: beyond, what the neighbours have around the place is no excuse
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +28,14 @@ class Limits:
     """Where it ends, in standard deviations of grain."""
     floor: float = 5.0
     """Levels more than that: what rounding and compression do."""
-    odds: float = 0.0
+    odds: float = 0.3
     """Logarithm of the odds that it is dust; see `dust_forest`."""
 
     @classmethod
     def of(cls, strength: float) -> Self:
         """Return the limits for a strength in `[0, 1]`."""
         ease = 2 * (0.5 - strength)
-        return cls(3.0 + 1.5 * ease, 2.0 + 0.7 * ease, 5.0 + 2.0 * ease, 0.0 + 2.0 * ease)
+        return cls(3.0 + 1.5 * ease, 2.0 + 0.7 * ease, 5.0 + 2.0 * ease, 0.3 + 2.0 * ease)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,20 @@ class Neighbour:
     """Of the frame's light over the neighbour's."""
     luma: U8
     """`(H, W)`: warped, under the frame's light."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spots:
+    """Samples of a frame that stand out together."""
+
+    labels: NDArray[np.int32]
+    """`(H, W)`: the number of the spot that each sample is of, 0 for none."""
+    stats: NDArray[np.int32]
+    """`(spots, 5)`: box and area of each, as OpenCV's connected components have them."""
+    marked: NDArray[np.intp]
+    """Numbers of those that stand out enough to be looked at."""
+    low: NDArray[np.bool_]
+    """`(H, W)`: what stands out at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +90,8 @@ class Sight:
         levels = np.maximum(grain_levels(luma, sides[0].luma), grain_levels(luma, sides[1].luma))
         return cls(luma, sides, near, sure, calm, levels)
 
-    def spots(self, limits: Limits) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.intp]]:
-        """Join samples that stand out by the lower limit.
-
-        Returns:
-            `(H, W)` int32, the number of the spot each sample is of; box and area of each, as OpenCV's connected
-            components have them; and the numbers of those with a sample beyond the higher limit.
-        """
+    def spots(self, limits: Limits) -> Spots:
+        """Join samples that stand out, each spot down to a share of its own peak: what runs into it is none of it."""
         low = self.near > _by_tone(self.calm, self.levels * limits.edge + 0.6 * limits.floor)
         high = self.levels * limits.peak + limits.floor
         seeds = (self.sure > _by_tone(self.calm, high)) | (self.near > _by_tone(self.calm, _BLATANT * high))
@@ -97,7 +106,7 @@ class Sight:
         marked = np.zeros(len(stats), np.bool_)
         marked[labels[seeds]] = True
         marked[0] = False
-        return np.asarray(labels, np.int32), np.asarray(stats, np.int32), np.flatnonzero(marked)
+        return Spots(np.asarray(labels, np.int32), np.asarray(stats, np.int32), np.flatnonzero(marked), low)
 
 
 def _neighbour(motion: ShortMotion, picture: Picture, other: Picture) -> Neighbour:

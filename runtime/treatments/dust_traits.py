@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrestore.kernels.film_clean import F32, U8
-from fastrestore.runtime.treatments.dust_sight import Neighbour, Sight
+from fastrestore.runtime.treatments.dust_sight import Neighbour, Sight, Spots
 
 F64 = NDArray[np.float64]
 _I32 = NDArray[np.int32]
@@ -61,18 +61,18 @@ def lengthened(size: tuple[int, ...]) -> float:
     return max(1.0, min(size) / _REFERENCE_PX)
 
 
-def cheap_traits(sight: Sight, labels: _I32, stats: _I32, numbers: NDArray[np.intp]) -> F64:
+def cheap_traits(sight: Sight, spots: Spots, numbers: NDArray[np.intp]) -> F64:
     """Measure all marks at once by what costs little.
 
     Args:
         sight: What stands out in a frame.
-        labels: As from `Sight.spots`.
-        stats: Likewise.
+        spots: Likewise.
         numbers: Of the marks that are asked for.
 
     Returns:
         `(marks, CHEAP)`.
     """
+    labels, stats = spots.labels, spots.stats
     of = np.zeros(len(stats), np.uint16)
     of[numbers] = np.arange(1, len(numbers) + 1)
     kept = of[labels]
@@ -117,7 +117,7 @@ class _Part:
     def mean(self, values: NDArray[np.generic]) -> F64:
         return np.bincount(self.mark, values, self._marks) / self.count
 
-    def deviation(self, values: NDArray[np.generic]) -> F64:
+    def deviation(self, values: F64) -> F64:
         away = values - self.mean(values)[self.mark]
         return np.sqrt(self.mean(away * away))
 
@@ -176,15 +176,15 @@ class Cutting:
     """Row and column of the frame."""
 
     @classmethod
-    def of(cls, labels: _I32, stats: _I32, number: int) -> Self:
-        """Cut a mark out; see `cheap_traits`."""
-        x, y, width, height = (int(v) for v in stats[number, :4])
+    def of(cls, spots: Spots, number: int) -> Self:
+        """Cut a mark out."""
+        x, y, width, height = (int(v) for v in spots.stats[number, :4])
         box, closer = (
             (slice(max(y - m, 0), min(y + height + m, rows)), slice(max(x - m, 0), min(x + width + m, columns)))
-            for rows, columns in (labels.shape,)
+            for rows, columns in (spots.labels.shape,)
             for m in (_RIM_PX + _RING_PX, _RIM_PX + 1)
         )
-        return cls(box, closer, labels[box] == number, (y + height // 2, x + width // 2))
+        return cls(box, closer, spots.labels[box] == number, (y + height // 2, x + width // 2))
 
 
 def sought(sight: Sight, others: tuple[U8, U8], cutting: Cutting) -> F64:

@@ -44,7 +44,9 @@ class FilmWork:
             index: Number of the output frame.
             pts: Its time on the source's clock, seconds.
         """
-        shot = self.treating.film.shot_at(pts).number
+        film = self.treating.film
+        # An instant just before a frame, as near as the file's clock rounds, shows that frame: see `Rules.near`.
+        shot = film.shot_at(pts + film.info.near).number
         for finish in self.finishes:
             picture = finish.apply(picture, index, shot)
         return picture

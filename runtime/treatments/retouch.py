@@ -52,10 +52,6 @@ class Retouch(Protocol):
         """As in reports."""
         ...
 
-    def touches(self, moment: Moment) -> bool:
-        """Return whether pictures of a moment are changed at all."""
-        ...
-
     def alike(self, first: int, second: int) -> bool:
         """Return whether the same picture at two frames of the source becomes the same."""
         ...

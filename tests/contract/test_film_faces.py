@@ -131,6 +131,7 @@ def test_the_record_tells_of_the_networks(film: Path, tmp_path: Path) -> None:
     assert record is not None
     assert {network["role"]: network["name"] for network in record["networks"]}["faces"] == "rebuilder"
     assert {network["role"]: network["name"] for network in record["networks"]}["detect"] == "yunet"
+    assert "Faces were rebuilt by rebuilder in 2 shots" in record["summary"]
     (stage,) = record["stages"]
     assert (stage["stage"], stage["words"]) == ("faces", "rebuilder,strength=0.5")
     assert [shot["faces.rebuilt"] for shot in stage["shots"]] == [1, 1]

@@ -47,20 +47,14 @@ class FaceRetouch:
         """See `Retouch.name`."""
         return "faces"
 
-    def touches(self, moment: Moment) -> bool:
-        """See `Retouch.touches`."""
-        return self._strength > 0 and bool(self._cast.at(moment))
-
     def alike(self, first: int, second: int) -> bool:
         """See `Retouch.alike`."""
         return self._strength == 0 or self._cast.at(Moment.of(first)) == self._cast.at(Moment.of(second))
 
     def apply(self, picture: Picture, moment: Moment, engine: Engine) -> Picture:
         """See `Retouch.apply`."""
-        if not self.touches(moment):
-            return picture
         planes = list(picture.planes)
-        for placed in self._cast.at(moment):
+        for placed in self._cast.at(moment) if self._strength > 0 else ():
             matrix = kernels.combined(placed.pose.matrix(), self._to_square(picture))
             where = _region(matrix, picture)
             if where is None:
@@ -70,7 +64,8 @@ class FaceRetouch:
             change *= np.float32(self._strength * placed.weight)
             for number, each in enumerate(_in_samples(change, picture)):
                 planes[number] = _laid_in(planes[number], each, matrix, where, picture, number)
-        return Picture(tuple(planes), picture.format, picture.colour)
+        same = all(plane is before for plane, before in zip(planes, picture.planes, strict=True))
+        return picture if same else Picture(tuple(planes), picture.format, picture.colour)
 
     def report(self, shot: Shot) -> Mapping[str, float | str]:
         """See `Retouch.report`.
@@ -113,7 +108,10 @@ class FaceRetouch:
             picture.colour,
         )
         corner = np.array([[1.0, 0.0, where.x0], [0.0, 1.0, where.y0]])
-        return kernels.cut_out(self._ops.to_rgb(part), kernels.combined(matrix, corner), FACE_PX)
+        rgb = self._ops.to_rgb(part)
+        grey = picture.neutral_chroma  # then all three planes are the same
+        face = kernels.cut_out(rgb[:1] if grey else rgb, kernels.combined(matrix, corner), FACE_PX)
+        return np.broadcast_to(face, (3, FACE_PX, FACE_PX))
 
 
 def _rebuilt(given: FloatImage, engine: Engine) -> FloatImage:
@@ -164,8 +162,8 @@ def _in_samples(change: FloatImage, picture: Picture) -> Sequence[NDArray[np.flo
     layout, colour = picture.format, picture.colour
     if layout.kind == "rgb":
         if picture.neutral_chroma:
-            luma = np.tensordot(np.asarray(colours.luma_weights(Coding.BT709)), change, 1)
-            return [np.asarray(luma * ((1 << layout.bits) - 1), np.float32)] * 3
+            peak = (1 << layout.bits) - 1
+            return [_weighted(np.asarray(colours.luma_weights(Coding.BT709)) * peak, change)] * 3
         return [change[channel] * np.float32((1 << layout.bits) - 1) for channel in (1, 2, 0)]
     if layout.kind == "grey":
         scale, _ = colours.samples_from_grey(colour, layout.bits)
@@ -173,4 +171,10 @@ def _in_samples(change: FloatImage, picture: Picture) -> Sequence[NDArray[np.flo
     else:
         rows = colours.samples_from_rgb(colour, layout.bits).matrix
         rows = rows[:1] if picture.neutral_chroma else rows
-    return [np.asarray(np.tensordot(row.astype(np.float32), change, 1), np.float32) for row in rows]
+    return [_weighted(row, change) for row in rows]
+
+
+def _weighted(weights: NDArray[np.float64], change: FloatImage) -> NDArray[np.float32]:
+    """Return the sum of the channels, `(3, h, w)`, by their weights."""
+    red, green, blue = (channel * np.float32(weight) for channel, weight in zip(change, weights, strict=True))
+    return np.asarray(red + green + blue, np.float32)

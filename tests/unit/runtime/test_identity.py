@@ -13,6 +13,7 @@ from tests.media_samples import Clip, Sound, write_clip
 
 from fastrestore.config import ConvertOptions, EncodeOptions, FilmOptions, OnError, Plan, RateTarget, Spans, Target
 from fastrestore.errors import DecodeError
+from fastrestore.models.catalog import find
 from fastrestore.runtime import identity as identity_module
 from fastrestore.runtime.identity import header_for, identity
 from fastrestore.runtime.journal import Header, Journal
@@ -144,3 +145,23 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
         identity(tmp_path / "none")
     with pytest.raises(DecodeError):
         identity(tmp_path)
+
+
+def test_coloured_frames_are_known_by_what_is_in_them_and_by_their_times(tmp_path: Path) -> None:
+    for name, content in (("a.png", b"one"), ("moved.png", b"one"), ("b.png", b"two")):
+        (tmp_path / name).write_bytes(content)
+
+    def asked(words: str) -> dict[str, str]:
+        return identity_module.wishes(ConvertOptions(film=FilmOptions(color_from=(str(tmp_path / words),))))
+
+    assert asked("a.png@2") == asked("moved.png@0:02")
+    assert len({str(asked(words)) for words in ("a.png", "a.png@2", "b.png", "b.png@2")}) == 4
+
+
+def test_a_colour_network_is_known_by_its_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ConvertOptions(film=FilmOptions(colorize="clean-x2-tiny,every=9"))
+    before, spec = identity_module.wishes(options), find("clean-x2-tiny")
+    changed = {name: replace(artifact, sha256="0" * 64) for name, artifact in spec.artifacts.items()}
+    monkeypatch.setattr(identity_module, "find", lambda name: replace(spec, artifacts=changed))
+    after = identity_module.wishes(options)
+    assert {name for name in after if before[name] != after[name]} == {"colour network"}

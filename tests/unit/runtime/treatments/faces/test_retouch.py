@@ -127,8 +127,9 @@ def test_where_there_is_nothing_to_do_the_picture_is_the_very_same() -> None:
         retouch(STILL, strength=0.0),
         retouch(film([[]] * 3)),
         retouch(STILL, eyes=25.0),
+        retouch(film([[row(400 + 60j)]] * 3)),
     ):
-        assert known.apply(picture, Moment.of(1), engine) is picture and not known.touches(Moment.of(1))
+        assert known.apply(picture, Moment.of(1), engine) is picture
     assert engine.runs == 0
 
 
@@ -190,7 +191,7 @@ def test_cuts_divide_faces_and_reports_tell_of_them() -> None:
         "which": "0.000-0.208 s, 24 px between the eyes, at 50,50",
     }
     assert known.report(second) == {"found": 1, "rebuilt": 0, "too_small": 1}
-    assert known.touches(Moment.of(5)) and not known.touches(Moment.of(6))
+    assert known._cast.at(Moment.of(5)) and not known._cast.at(Moment.of(6))
 
 
 def test_faces_go_where_treatments_move_them() -> None:
