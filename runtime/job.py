@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fastrestore.config import ConvertOptions, cpu_count
 from fastrestore.errors import EncodeError, JobError, UsageError
-from fastrestore.files import sync, sync_names
+from fastrestore.files import sync
 from fastrestore.kernels.ops import open_ops
 from fastrestore.kernels.translate import computing
 from fastrestore.runtime.engine_pool import EnginePool
@@ -23,6 +23,7 @@ from fastrestore.runtime.making import InLine, Maker, Making
 from fastrestore.runtime.media.containers import require_fit
 from fastrestore.runtime.media.encoders import find_encoder, fixed_threads
 from fastrestore.runtime.media.translate import writing
+from fastrestore.runtime.naming import give_names
 from fastrestore.runtime.pipeline import FramePipeline, Stages
 from fastrestore.runtime.plan import WorkPlan, describe
 from fastrestore.runtime.recording import Recording
@@ -127,7 +128,7 @@ class Job:
         joined = join(work.joined, segment_files(work, record), replace(film, summary=told.summary()))
         report.output_frames, report.copied_tracks = joined.frames, joined.tracks.copied
         report.warnings += [f"left out: {text}" for text in joined.tracks.left_out]
-        recording.publish(told, joined.settings, work.joined)
+        recording.publish(told, joined.settings, work)
         report.output_bytes = work.joined.stat().st_size
         self._name(work, report)
         return report
@@ -144,7 +145,7 @@ class Job:
         left = work.journal.read() if reader is not None and not self.options.restart else None
         if left is None or not left.frames:
             left = None
-            work.clear()
+            work.clear(keep_seen=not self.options.restart)
         threads = left.header.encoder_threads if left else 0
         threads = threads or fixed_threads(self.options.encode, cpu_count())
         header = header_for(self.plan, self.options, "", reader.path if reader else None, threads)
@@ -211,8 +212,7 @@ class Job:
         with writing(self.output):
             sync(work.joined)
             work.journal.append(Finished(report.output_bytes, asdict(report)))
-            work.joined.replace(self.output)
-        sync_names(self.output.parent)
+        give_names(work, self.output)
 
 
 _COUNTS = ("source_frames", "cuts", "held_frames", "restored_frames", "synthesized_frames")
@@ -247,7 +247,7 @@ def _worth_keeping(work: WorkFolder) -> bool:
         record = work.journal.read()
     except (EncodeError, JobError):
         return True
-    return record is not None and record.frames > 0
+    return work.has_seen or (record is not None and record.frames > 0)
 
 
 def _finished_file(work: WorkFolder, output: Path, finished: Finished) -> Path | None:
@@ -260,10 +260,7 @@ def _finished_file(work: WorkFolder, output: Path, finished: Finished) -> Path |
 
 def _taken_up(work: WorkFolder, output: Path, finished: Finished) -> RunReport:
     """Give a finished file its name, if it has none, and return the report of its run."""
-    if _finished_file(work, output, finished) == work.joined:
-        with writing(output):
-            work.joined.replace(output)
-        sync_names(output.parent)
+    give_names(work, output)
     return RunReport(**finished.report)
 
 

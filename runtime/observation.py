@@ -112,6 +112,7 @@ class Observer:
     ) -> tuple[bool, bool]:
         """Return whether a frame begins a shot, and whether it repeats the picture shown."""
         if frame.cut_before:
+            self._recent.clear()  # as at a cut found here: the last shot's motion says nothing of this one's
             return True, False
         recent = self._recent
         step = self._ops.difference(previous, luma)

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastrestore.errors import DecodeError, EncodeError
-from fastrestore.files import digest, part_path, write_whole
+from fastrestore.files import digest, part_path
 from fastrestore.models.spec import ModelSpec, Task
 from fastrestore.runtime.frame_set import FrameSet
 from fastrestore.runtime.media.translate import reading, writing
+from fastrestore.runtime.state_files import write_synced
 
 SCHEMA: Final = "fastrestore.provenance/1"
 SUFFIX: Final = ".provenance.json"
@@ -227,13 +228,16 @@ def require_recordable(film: Path) -> None:
             raise EncodeError(f"cannot write {target}: it is a folder", "move it away, or choose another output")
 
 
-def write_record(record: Provenance, film: Path, name: Path | None = None, *, signed: bool = False) -> Path:
-    """Write the record of a finished film beside it: complete under its name, or not there at all.
+def write_record(
+    record: Provenance, film: Path, name: Path | None = None, *, at: Path | None = None, signed: bool = False
+) -> Path:
+    """Write the record of a finished film: complete under its name, or not there at all.
 
     Args:
         record: What was done.
         film: The finished file as it lies on the disk; it is read to its end.
         name: What the film is going to be called, if that is not its name yet.
+        at: Where to write it; None writes it beside the film's name.
         signed: Whether a C2PA manifest was put into it.
 
     Returns:
@@ -243,10 +247,12 @@ def write_record(record: Provenance, film: Path, name: Path | None = None, *, si
         DecodeError: If the film cannot be read.
         EncodeError: If the record cannot be written.
     """
-    target = record_path(name or film)
+    target = at or record_path(name or film)
     with reading(film):
         output = {"name": (name or film).name, "bytes": film.stat().st_size, "sha256": digest(film)}
-    write_whole(target, json.dumps({**record.facts(), "output": output, "signed": signed}, indent=1) + "\n")
+    text = json.dumps({**record.facts(), "output": output, "signed": signed}, indent=1) + "\n"
+    with writing(target):
+        write_synced(target, text.encode(errors="backslashreplace"))
     return target
 
 

@@ -16,6 +16,7 @@ from fastrestore.runtime.making import FAULT, Making
 from fastrestore.runtime.origin import content_of
 from fastrestore.runtime.provenance import Frames, Provenance, record_path, require_recordable, write_record
 from fastrestore.runtime.signing_key import SigningKey
+from fastrestore.runtime.workfolder import WorkFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,8 @@ class Recording:
         warnings = record.done[-1].warnings
         return replace(made, faults=[text.removeprefix(FAULT) for text in warnings if text.startswith(FAULT)])
 
-    def publish(self, told: Provenance, settings: Mapping[str, str], film: Path) -> None:
-        """Sign a finished film that has no name yet, and write the record beside the name that it gets.
+    def publish(self, told: Provenance, settings: Mapping[str, str], work: WorkFolder) -> None:
+        """Sign a finished film that has no name yet, and write the record that gets its name with it.
 
         Raises:
             EncodeError: If either cannot be written.
@@ -77,7 +78,7 @@ class Recording:
         told = replace(told, settings=settings)
         reader = self.making.source.reader
         if self.key is not None:
-            sign(film, told, self.key, name=self.output, source=None if reader is None else reader.path)
+            sign(work.joined, told, self.key, name=self.output, source=None if reader is None else reader.path)
         outdated = os.path.isfile(record_path(self.output))  # it is of the film that is replaced
         if self.wanted or outdated:
-            write_record(told, film, self.output, signed=self.key is not None)
+            write_record(told, work.joined, self.output, at=work.record, signed=self.key is not None)

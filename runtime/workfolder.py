@@ -18,12 +18,14 @@ from fastrestore.runtime.media.translate import writing
 
 SEEN = ("film", "fields")
 """Files that hold what was seen of the film before its segments are made."""
+SEEN = ("film", "fields")
+"""Files in a work folder that hold what was seen of a film."""
 PREPARED = ("colour",)
 """Folders in a work folder that stages for old film may fill."""
 _SUFFIX = ".fastrestore"
 _OF_WORKERS = re.compile(r"\d{6}\.nut\.w\d+\.[0-9a-f]+\.\d+\.part")
 _OURS = re.compile(
-    rf"\d{{6}}\.nut(\.part)?|{_OF_WORKERS.pattern}|probe\.[0-9a-f]{{32}}\.part|output\.part|journal(\.part)?|lock"
+    rf"\d{{6}}\.nut(\.part)?|{_OF_WORKERS.pattern}|probe\.[0-9a-f]{{32}}\.part|output\.part(\.signing)?|record(\.[0-9a-f]{{16}}\.part)?|journal(\.part)?|lock"
     rf"|({'|'.join(SEEN)})(\.[0-9a-f]{{16}}\.part)?"
 )
 
@@ -71,16 +73,30 @@ class WorkFolder:
         """Where the output is written until it gets its name."""
         return self.path / "output.part"
 
-    def clear(self) -> None:
+    @property
+    def record(self) -> Path:
+        """Where the record of what was done is written until it gets its name."""
+        return self.path / "record"
+
+    @property
+    def has_seen(self) -> bool:
+        """Whether a film was looked over here: that alone may have taken long."""
+        return any((self.path / name).is_file() for name in SEEN)
+
+    def clear(self, *, keep_seen: bool = False) -> None:
         """Remove what a run left behind, but for the lock.
+
+        Args:
+            keep_seen: Keep what was seen of the film and prepared for it: whoever reads it knows what it is of.
 
         Raises:
             EncodeError: If something cannot be removed.
         """
         with writing(self.path):
-            self._remove_prepared()
+            if not keep_seen:
+                self._remove_prepared()
             for path in self._ours():
-                if path.name != "lock":
+                if path.name != "lock" and not (keep_seen and path.name in SEEN):
                     path.unlink()
 
     def clear_parts(self) -> None:

@@ -3,8 +3,8 @@
 `python -m fastrestore.export.train.dust --out FILE.json CLIP[@FIRST-LAST]...`
 
 What is learned from: half of the frames of each shot of the sample that comes with the package, aged by other seeds
-than the sample itself, and the clips that are named, on which specks, flakes and hairs are drawn. The same clips give
-the same file.
+than the sample itself, and the clips that are named, on which specks, flakes and hairs are drawn, and things as
+small that fly past. The same clips give the same file.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ _SEEDS: Final = (1, 2, 3, 4, 6, 8, 9, 10)  # of the sample's ageing; the sample'
 _SAMPLE: Final = AgeingSettings(specks=6.0)
 _VISIBLE: Final = 12.0  # levels: three deviations of the sample's grain
 _SPECKS, _FLAKES, _HAIRS = 6, 4, 1  # on every frame of a clip
+_FLIERS: Final = 4  # things that cross a clip, as small and dark as dust
 _ROWS: Final = 480
 _TREES: Final = 140
 _RATE: Final = 0.15
@@ -82,7 +83,8 @@ def clip_shot(clip: str, seed: int) -> list[Soiled]:
             if number > last:
                 break
             if number >= first:
-                frames.append(_soiled(_shrunken(ops.luma8(frame.picture)), np.random.default_rng([seed, number])))
+                luma = _crossed(_shrunken(ops.luma8(frame.picture)), number, seed)
+                frames.append(_soiled(luma, np.random.default_rng([seed, number])))
     return frames
 
 
@@ -94,20 +96,39 @@ def _shrunken(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
+def _crossed(luma: NDArray[np.uint8], number: int, seed: int) -> NDArray[np.uint8]:
+    """Draw what flies past: the same in every frame, but elsewhere."""
+    picture = luma.astype(np.float32)
+    for flier in range(_FLIERS):
+        rng = np.random.default_rng([seed, flier, 1 << 20])
+        heading, speed = rng.uniform(0, 2 * math.pi), rng.uniform(2, 12)
+        way = rng.uniform(0, 1, 2) * luma.shape[::-1] + number * speed * np.array(
+            [math.cos(heading), math.sin(heading)]
+        )
+        shape = _blob(luma.shape, 10.0, way % luma.shape[::-1], rng)
+        picture += shape * np.float32(rng.uniform(0.5, 0.95)) * (np.float32(_tone(rng)) - picture)
+    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+
+
 def _soiled(luma: NDArray[np.uint8], rng: np.random.Generator) -> Soiled:
     picture = luma.astype(np.float32)
     dust = np.zeros(luma.shape, np.bool_)
     for number in range(_SPECKS + _FLAKES + _HAIRS):
         longest = 6.0 if number < _SPECKS else 30.0
-        shape = _blob(luma.shape, longest, rng) if number < _SPECKS + _FLAKES else _hair(luma.shape, rng)
-        tone = rng.uniform(205, 250) if rng.uniform() < 0.4 else rng.uniform(5, 50)
-        change = shape * np.float32(rng.uniform(0.5, 0.95)) * (np.float32(tone) - picture)
+        middle = rng.uniform(0, 1, 2) * luma.shape[::-1]
+        blob = number < _SPECKS + _FLAKES
+        shape = _blob(luma.shape, longest, middle, rng) if blob else _hair(luma.shape, middle, rng)
+        change = shape * np.float32(rng.uniform(0.5, 0.95)) * (np.float32(_tone(rng)) - picture)
         picture += change
         dust |= np.abs(change) > _VISIBLE
     return Soiled(np.clip(np.rint(picture), 0, 255).astype(np.uint8), dust, np.zeros_like(dust))
 
 
-def _blob(shape: tuple[int, ...], longest_px: float, rng: np.random.Generator) -> Image:
+def _tone(rng: np.random.Generator) -> float:
+    return rng.uniform(205, 250) if rng.uniform() < 0.4 else rng.uniform(5, 50)
+
+
+def _blob(shape: tuple[int, ...], longest_px: float, middle: F64, rng: np.random.Generator) -> Image:
     mask = np.zeros(shape, np.uint8)
     reach = 0.5 * math.exp(rng.uniform(math.log(1.6), math.log(longest_px)))
     turns = np.linspace(0, 2 * math.pi, 9)[:-1]
@@ -115,16 +136,16 @@ def _blob(shape: tuple[int, ...], longest_px: float, rng: np.random.Generator) -
     around = np.stack([np.cos(turns), np.sin(turns) * stretch], 1) * rng.uniform(0.6, 1.2, (8, 1)) * reach
     turn = rng.uniform(0, math.pi)
     around = around @ np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
-    corners = rng.uniform(0, 1, 2) * (shape[1], shape[0]) + around
+    corners = middle + around
     cv2.fillPoly(mask, [np.rint(corners * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
     return np.asarray(mask, np.float32) / np.float32(255)
 
 
-def _hair(shape: tuple[int, ...], rng: np.random.Generator) -> Image:
+def _hair(shape: tuple[int, ...], start: F64, rng: np.random.Generator) -> Image:
     mask = np.zeros(shape, np.uint8)
     bend = np.cumsum(rng.uniform(-0.3, 0.3, 20)) + rng.uniform(0, 2 * math.pi)
     steps = np.cumsum(np.stack([np.cos(bend), np.sin(bend)], 1) * rng.uniform(1.2, 3.0), 0)
-    way = rng.uniform(0, 1, 2) * (shape[1], shape[0]) + steps
+    way = start + steps
     cv2.polylines(mask, [np.rint(way * 16).astype(np.int32)], False, 255, 1, cv2.LINE_AA, 4)
     return np.asarray(mask, np.float32) / np.float32(255)
 

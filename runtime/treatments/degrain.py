@@ -13,7 +13,7 @@ from fastrestore.frames import Picture, Plane, StreamInfo
 from fastrestore.kernels.film_clean import warped
 from fastrestore.kernels.film_degrain import agreement, averaged, calmed, variance_left
 from fastrestore.kernels.ops import Ops
-from fastrestore.runtime.treatments.grain_model import GrainModel, grain_of
+from fastrestore.runtime.treatments.grain_model import GrainModel, GrainModels
 from fastrestore.runtime.treatments.short_motion import ShortMotion
 from fastrestore.runtime.treatments.treatment import Film, Shot, Treated, Window
 
@@ -36,6 +36,7 @@ class Degrain:
     def __init__(self, film: Film, strength: float, ops: Ops) -> None:
         self._film, self._strength = film, strength
         self._motion = ShortMotion(ops, two_ways=False)
+        self._grain = GrainModels(film)
         self._models: dict[int, GrainModel | None] = {}
 
     def info(self, info: StreamInfo) -> StreamInfo:
@@ -68,7 +69,7 @@ class Degrain:
 
     def _model(self, shot: Shot) -> GrainModel | None:
         if shot.number not in self._models:
-            self._models[shot.number] = grain_of(self._film, shot)
+            self._models[shot.number] = self._grain.of(shot)
         return self._models[shot.number]
 
     def _variances(self, picture: Picture, model: GrainModel) -> F32:

@@ -27,7 +27,7 @@ from fastrestore.frames import Picture, Plane, StreamInfo
 from fastrestore.geometry import Size
 from fastrestore.kernels.film_grain import STRONGEST, Gains, gains, laid_over
 from fastrestore.runtime.treatments.degrain import Degrain
-from fastrestore.runtime.treatments.grain_model import GrainModel, GrainProbe, grain_of
+from fastrestore.runtime.treatments.grain_model import GrainModel, GrainModels, GrainProbe
 from fastrestore.runtime.treatments.grain_texture import fine, grain_texture
 from fastrestore.runtime.treatments.table import Opened, Tools
 from fastrestore.runtime.treatments.treatment import Film, Probe, Shot
@@ -156,6 +156,7 @@ class GrainFinish:
     def __init__(self, film: Film, settings: GrainSettings) -> None:
         self._film, self._settings = film, settings
         keeps = settings.mode is GrainMode.KEEP
+        self._models = GrainModels(film) if keeps else None
         self._share = settings.strength * math.sqrt(1 - settings.left**2) if keeps else 1.0
         self._seed = zlib.crc32(repr((film.info.size, film.checksums)).encode())
         self._lock = threading.Lock()
@@ -176,6 +177,8 @@ class GrainFinish:
         model = self._model(shot.number)
         if model is None:
             return {"done": "none found"}
+        if self._share == 0:
+            return {"done": "nothing to add"}
         done = "added" if self._settings.mode is GrainMode.ADD else "regenerated"
         sigma, width = round(model.level * self._share, 2), round(model.width_px * self._settings.size, 2)
         return {"done": done, "sigma": sigma, "width_px": width, "measured_blocks": float(model.blocks)}
@@ -214,7 +217,8 @@ class GrainFinish:
     def _model(self, shot: int) -> GrainModel | None:
         if self._settings.mode is GrainMode.ADD:
             return _added(self._settings.strength)
-        return grain_of(self._film, self._film.shots[shot])
+        assert self._models is not None, "what is kept was measured"
+        return self._models.of(self._film.shots[shot])
 
     def _scale(self, picture: Picture) -> tuple[float, float]:
         """Return how many output pixels a source pixel's worth of grain is wide and high."""

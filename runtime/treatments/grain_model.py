@@ -111,13 +111,31 @@ class GrainModel:
         return float(right - 1 + (along[right - 1] - 0.5) / (along[right - 1] - along[right]))
 
 
+class GrainModels:
+    """The grain of a film's shots. What the whole film shows is added up once.
+
+    Args:
+        film: With what `GrainProbe` found in it.
+    """
+
+    def __init__(self, film: Film) -> None:
+        self._rows = film.findings[PROBE]
+        self._whole = _total(self._rows)
+
+    def of(self, shot: Shot) -> GrainModel | None:
+        """Return the grain of a shot; see `grain_of`."""
+        return _model(self._whole, _total(self._rows[shot.begin : shot.end]))
+
+
 def grain_of(film: Film, shot: Shot) -> GrainModel | None:
     """Return the grain of a shot, or None if it has none to speak of.
 
     What is seen in few blocks leans towards what the whole film shows.
     """
-    rows = film.findings[PROBE]
-    whole, part = _total(rows), _total(rows[shot.begin : shot.end])
+    return GrainModels(film).of(shot)
+
+
+def _model(whole: F64, part: F64) -> GrainModel | None:
     blocks = int(part[_COUNT].sum())
     if whole[_COUNT].sum() <= _LEAST_SHARE * whole[_SEEN]:
         return None

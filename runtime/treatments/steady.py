@@ -243,7 +243,7 @@ class Steady:
             picture = window.pictures[radius + offset]
             if not offset or picture is None:
                 continue
-            way = plan.path.between(number, number + offset)
+            way = plan.path.between(number, window.number(radius + offset) - window.shot.begin)
             if way is not None:
                 found.append(Source(picture, way.after(view)))
         return found

@@ -27,7 +27,7 @@ from fastrestore.runtime.observation import Observer, Opening
 from fastrestore.runtime.state_files import read_bounded, write_synced
 from fastrestore.runtime.treatments.treatment import Film, Glimpse, Probe, Shot
 
-SCHEMA = "fastrestore.film/1"
+SCHEMA = "fastrestore.film/2"
 LONGEST_BYTES = 4 << 30
 """A longer file is none of ours: a film of ten hours with every probe has under 1 GB."""
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
@@ -57,6 +57,7 @@ def look_over(
     pts: list[Fraction] = []
     checksums: list[int] = []
     cuts: list[int] = []
+    repeats: list[bool] = []
     found = {probe.name: array("d") for probe in probes}  # of a film of hours: a list's floats take four times as much
     previous: NDArray[np.uint8] | None = None
     for seen in Observer(ops, _UNDIVIDED, Opening()).observe(frames):
@@ -70,13 +71,14 @@ def look_over(
             found[probe.name].extend(probe.look(glimpse))
         pts.append(frame.pts)
         checksums.append(frame.picture.crc32)
+        repeats.append(seen.repeats)
         previous = luma
         if on_frame is not None:
             on_frame(len(pts))
     if not pts:
         raise DecodeError("the film has no frame", "check `--start` and `--end`")
     findings = {name: np.asarray(rows).reshape(len(pts), -1) for name, rows in found.items()}
-    return Film(info, tuple(pts), _shots(cuts, len(pts)), findings, tuple(checksums))
+    return Film(info, tuple(pts), _shots(cuts, len(pts)), findings, tuple(checksums), tuple(repeats))
 
 
 def save(film: Film, key: Mapping[str, Any], path: Path) -> None:
@@ -93,6 +95,7 @@ def save(film: Film, key: Mapping[str, Any], path: Path) -> None:
     facts = {
         "pts": [str(time) for time in film.pts],
         "checksums": film.checksums,
+        "repeats": "".join(str(int(repeat)) for repeat in film.repeats),
         "shots": [shot.begin for shot in film.shots],
         "findings": {name: rows.shape[1] for name, rows in film.findings.items()},
     }
@@ -137,7 +140,8 @@ def load(path: Path, key: Mapping[str, Any], info: StreamInfo) -> Film | None:
         findings[name] = np.frombuffer(whole, "<f8", count * width, offset).reshape(count, width).copy()
         offset += 8 * count * width
     pts = tuple(map(Fraction, facts["pts"]))
-    return Film(info, pts, _shots(facts["shots"], count), findings, tuple(facts["checksums"]))
+    repeats = tuple(digit == "1" for digit in facts["repeats"])
+    return Film(info, pts, _shots(facts["shots"], count), findings, tuple(facts["checksums"]), repeats)
 
 
 def _shots(cuts: Sequence[int], frames: int) -> tuple[Shot, ...]:

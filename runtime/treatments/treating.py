@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import threading
+from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 from fastrestore.frames import Frame
 from fastrestore.runtime.observation import Opening
 from fastrestore.runtime.report import StageClock
+from fastrestore.runtime.timeline import LONGEST_HOLD_FRAMES
 from fastrestore.runtime.treatments.treatment import Film, Shot, Treatment, Window
 
 Counts = Mapping[str, float]
 """What was done, in numbers, by `treatment.number`."""
 
 
+_Showing: TypeAlias = list[tuple[int, Frame]]
+"""The frames that show one picture, with their numbers: one, or where the film repeats it, some."""
+
+
 class Treating:
     """The treatments of a film.
+
+    Where a film shows a picture for several frames, as animation on twos does, its neighbours are other pictures, not
+    itself once more; and what was exactly repeated stays so.
 
     Args:
         film: What is known of it.
@@ -26,6 +36,7 @@ class Treating:
 
     def __init__(self, film: Film, treatments: Sequence[Treatment]) -> None:
         self.film, self.treatments = film, tuple(treatments)
+        self._runs = _runs(film)
         self.clock = StageClock()
         """Counts the time that treatments take."""
         self._lock = threading.Lock()
@@ -34,8 +45,10 @@ class Treating:
 
     def place_before(self, index: int) -> Opening | None:
         """Return where reading must begin so that a frame comes out right; None for the film's first frame."""
-        radius = sum(treatment.radius for treatment in self.treatments)
-        return self.film.place_of(max(self.film.shot_of(index).begin, index - radius))
+        shot, begin = self.film.shot_of(index), self._runs[index]
+        for _ in range(sum(treatment.radius for treatment in self.treatments)):
+            begin = self._runs[max(shot.begin, begin - 1)]
+        return self.film.place_of(begin)
 
     def frames(self, frames: Iterable[Frame], begin: int, first: int) -> Iterator[Frame]:
         """Yield treated frames. Each keeps its untreated picture as `source`, and says whether it begins a shot.
@@ -56,7 +69,7 @@ class Treating:
         treated = self._known(frames, begin)
         for treatment in self.treatments:
             treated = self._treated(treated, treatment, first)
-        return (frame for index, frame in treated if index >= first)
+        return (frame for showing in treated for index, frame in showing if index >= first)
 
     def take_counts(self, end: int) -> Mapping[int, Counts]:
         """Return what was done to frames before number `end`, by shot, and forget it."""
@@ -77,43 +90,72 @@ class Treating:
             for name, value in treatment.report(shot).items()
         }
 
-    def _known(self, frames: Iterable[Frame], begin: int) -> Iterator[tuple[int, Frame]]:
-        """Yield frames with their numbers; that one begins a shot was seen when the film was looked at."""
+    def _known(self, frames: Iterable[Frame], begin: int) -> Iterator[_Showing]:
+        """Yield the film's pictures; that one begins a shot was seen when the film was looked at."""
+        showing: _Showing = []
         for index, frame in self.film.numbered(frames, begin):
+            if showing and self._runs[index] == index:
+                yield showing
+                showing = []
             cut = index > 0 and self.film.shot_of(index).begin == index
-            yield index, replace(frame, cut_before=cut, source=frame.picture)
+            showing.append((index, replace(frame, cut_before=cut, source=frame.picture)))
+        if showing:
+            yield showing
 
-    def _treated(
-        self, frames: Iterator[tuple[int, Frame]], treatment: Treatment, first: int
-    ) -> Iterator[tuple[int, Frame]]:
+    def _treated(self, showings: Iterator[_Showing], treatment: Treatment, first: int) -> Iterator[_Showing]:
         radius = treatment.radius
-        around: deque[tuple[int, Frame]] = deque()
-        for index, frame in frames:
+        around: deque[_Showing] = deque()
+        for showing in showings:
+            index = showing[0][0]
             if around and self.film.shot_of(index).begin == index:
                 yield from self._rest(around, treatment, first)
                 around.clear()
-            around.append((index, frame))
+            around.append(showing)
             if len(around) > radius:
                 yield self._apply(around, len(around) - 1 - radius, treatment, first)
             if len(around) > 2 * radius:
                 around.popleft()
         yield from self._rest(around, treatment, first)
 
-    def _rest(self, around: deque[tuple[int, Frame]], treatment: Treatment, first: int) -> Iterator[tuple[int, Frame]]:
-        """Yield the last frames of a shot: those that waited for frames that do not come."""
+    def _rest(self, around: deque[_Showing], treatment: Treatment, first: int) -> Iterator[_Showing]:
+        """Yield the last pictures of a shot: those that waited for pictures that do not come."""
         for position in range(max(0, len(around) - treatment.radius), len(around)):
             yield self._apply(around, position, treatment, first)
 
-    def _apply(
-        self, around: deque[tuple[int, Frame]], position: int, treatment: Treatment, first: int
-    ) -> tuple[int, Frame]:
-        index, frame = around[position]
+    def _apply(self, around: deque[_Showing], position: int, treatment: Treatment, first: int) -> _Showing:
+        """Treat every frame that shows a picture; exact repeats take over what was made of the first."""
         places = range(position - treatment.radius, position + treatment.radius + 1)
-        pictures = tuple(around[at][1].picture if 0 <= at < len(around) else None for at in places)
+        others = [around[at][0] if 0 <= at < len(around) else None for at in places]
+        made: _Showing = []
+        for index, frame in around[position]:
+            if made and self.film.checksums[index] == self.film.checksums[made[0][0]]:
+                made.append((index, replace(frame, picture=made[0][1].picture)))
+            else:
+                others[treatment.radius] = index, frame
+                made.append((index, self._frame(others, treatment, counted=index >= first)))
+        return made
+
+    def _frame(self, around: Sequence[tuple[int, Frame] | None], treatment: Treatment, *, counted: bool) -> Frame:
+        """Treat the frame in the middle of others."""
+        middle = around[treatment.radius]
+        assert middle is not None, "a window is always of some frame"
+        index, frame = middle
+        pictures = tuple(None if other is None else other[1].picture for other in around)
+        indices = tuple(-1 if other is None else other[0] for other in around)
         with self.clock.busy("treat"):
-            treated = treatment.apply(Window(index, self.film.shot_of(index), pictures))
-        if index >= first and treated.counts:
+            treated = treatment.apply(Window(index, self.film.shot_of(index), pictures, indices))
+        if counted and treated.counts:
             with self._lock:
                 done = self._counts.setdefault(index, {})
                 done |= {f"{treatment.name}.{name}": value for name, value in treated.counts.items()}
-        return index, replace(frame, picture=treated.picture)
+        return replace(frame, picture=treated.picture)
+
+
+def _runs(film: Film) -> Sequence[int]:
+    """Return for every frame the number of the first one that shows its picture."""
+    firsts = array("q")
+    for shot in film.shots:
+        for index in range(shot.begin, shot.end):
+            repeats = bool(film.repeats) and index > shot.begin and film.repeats[index]
+            firsts.append(firsts[-1] if repeats and index - firsts[-1] < LONGEST_HOLD_FRAMES else index)
+    return firsts

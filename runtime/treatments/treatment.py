@@ -74,6 +74,8 @@ class Film:
     """By probe: `(frames, numbers)` float64."""
     checksums: tuple[int, ...] = ()
     """CRC-32 of every frame's samples, by which it is known again where reading begins in the middle."""
+    repeats: tuple[bool, ...] = ()
+    """Whether a frame repeats the picture before it, as far as coding keeps it; empty if nobody looked."""
 
     def shot_of(self, index: int) -> Shot:
         """Return the shot that a frame is in.
@@ -118,13 +120,15 @@ class Film:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A frame and those around it within its shot."""
+    """A frame and those around it within its shot. Of a picture that is shown for several frames one is there."""
 
     index: int
     """Number of the frame in the film."""
     shot: Shot
     pictures: tuple[Picture | None, ...]
-    """From `radius` frames before it to `radius` after; None beyond the shot."""
+    """From `radius` pictures before it to `radius` after; None beyond the shot."""
+    indices: tuple[int, ...] = ()
+    """Numbers of those frames; empty where one picture follows the other in each frame."""
 
     @property
     def picture(self) -> Picture:
@@ -132,6 +136,10 @@ class Window:
         middle = self.pictures[len(self.pictures) // 2]
         assert middle is not None, "a window is always of some frame"
         return middle
+
+    def number(self, place: int) -> int:
+        """Return the number in the film of the frame at a place in `pictures`, which has one."""
+        return self.indices[place] if self.indices else self.index + place - len(self.pictures) // 2
 
 
 @dataclass(frozen=True, slots=True)

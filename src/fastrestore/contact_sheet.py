@@ -21,6 +21,7 @@ from fastrestore.frames import Frame, Picture
 from fastrestore.kernels.ops import Ops, open_ops
 from fastrestore.runtime.media.reader import VideoReader
 from fastrestore.runtime.source import Source
+from fastrestore.runtime.treatments.colour_example import ExampleWord
 from fastrestore.runtime.treatments.fielding import Fielding
 from fastrestore.runtime.treatments.film_work import FilmWork, open_film_work
 from fastrestore.runtime.treatments.study import look_over
@@ -34,6 +35,7 @@ LINE_S = Fraction(3, 2)
 WIDEST_PX = 720
 """Frames are made smaller to be no wider than this, unless told otherwise."""
 SUFFIXES = (".png", ".jpg", ".jpeg")
+_HINT = "give for example `--stages clean,deflicker,steady`"
 _GAP_PX, _TITLE_PX, _GAIN = 6, 22, 8
 _PAPER, _INK = 245, 30
 
@@ -82,9 +84,14 @@ def write_sheet(
         EncodeError: If the sheet cannot be written.
     """
     if not options:
-        raise UsageError("there is no stage to show", "give for example `--stages clean,deflicker,steady`")
+        raise UsageError("there is no stage to show", _HINT)
+    inputs = {path.resolve() for path in (film, *(ExampleWord.parse(word).path for word in options.color_from))}
     for picture in filter(None, (output, mask)):
         check_sheet(picture)
+        if picture.resolve() in inputs:
+            raise UsageError(f"contact sheet {picture} would replace a file that it is made of", "choose another name")
+    if mask is not None and mask.resolve() == output.resolve():
+        raise UsageError(f"the sheet and the mask are both {output}", "name two files")
     begin = max(Fraction(0), min(times) - around)
     with open_video(film, start=begin or None, end=max(times) + around) as reader:
         looks = _looks(reader, times, options)
@@ -115,6 +122,8 @@ def _looks(reader: VideoReader, times: Sequence[Fraction], options: FilmOptions)
     source = Source.of_file(reader, options)
     with TemporaryDirectory(prefix="fastrestore-") as folder:
         work = open_film_work(source, options, Path(folder), open_ops("cpu"))
+        if source.fields is None and (work is None or not work.treating.treatments):
+            raise UsageError("these stages do not show on a contact sheet: they come after restoration", _HINT)
         if work is None:  # only fields are seen to
             with source.visited(None) as frames:
                 work = FilmWork(Treating(look_over(frames, source.info, (), open_ops("cpu")), ()), ())

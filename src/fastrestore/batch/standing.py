@@ -12,6 +12,7 @@ from fastrestore.errors import DecodeError, EncodeError, UsageError
 from fastrestore.runtime.credentials import is_signed
 from fastrestore.runtime.manifest import Manifest
 from fastrestore.runtime.media.survey import manifest_text
+from fastrestore.runtime.naming import give_names
 from fastrestore.runtime.origin import Origin, difference
 from fastrestore.runtime.provenance import record_path
 from fastrestore.runtime.verify.verification import require_whole
@@ -94,6 +95,8 @@ def clear_up(output: Path) -> None:
     if folder_for(output).is_dir():
         work = WorkFolder(output)
         with work.held():
+            if not work.joined.is_file():  # all that may still lack its name is the record
+                give_names(work, output)
             work.remove()
 
 

@@ -303,3 +303,15 @@ def test_segments_end_at_cuts_and_never_grow_long() -> None:
     # 10 frames are too short for a segment, 20 reach a cut; then a second each; a standing picture two seconds.
     assert [start.opening.index for start in starts] == [0, 20, 40, 64, 88, 112, 136, 184, 232]
     assert [start.opening.cut_before for start in starts[:4]] == [False, True, True, False]
+
+
+def test_a_cut_that_is_told_forgets_the_shot_before() -> None:
+    """Else the calm of the last shot would make the first busy frames of the next one look like a cut."""
+    calm = [scene(0.5 * i, 1) for i in range(14)]
+    busy = [scene(40 * i, 2) for i in range(18)]
+    frames = film(calm + busy, Fraction(16))
+    told = [replace(frame, cut_before=index == 14) for index, frame in enumerate(frames)]
+    for each in (frames, told):
+        timeline = Timeline(each, OPS, Fraction(24))
+        assert len(list(timeline)) > 0
+        assert timeline.stats.cuts == 1

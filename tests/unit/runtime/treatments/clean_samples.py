@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 
@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrestore.demo.ageing import AgeingSettings, age
+from fastrestore.demo.scene import FPS, draw
 from fastrestore.frames import FORMATS, Colour, Matrix, Picture, PixelFormat, Plane, StreamInfo
 from fastrestore.geometry import Size
 from fastrestore.kernels.ops import open_ops
@@ -90,6 +92,8 @@ class Damage:
     """Where dust lies."""
     spots: tuple[Mask, ...]
     """Every grain of dust and hair by itself."""
+    scratched: Mask
+    """Where scratches run."""
 
 
 def soil(picture: Image, index: int, *, spots: int = 12, hairs: int = 1, seed: int = 3) -> tuple[Image, Damage]:
@@ -120,7 +124,8 @@ def soil(picture: Image, index: int, *, spots: int = 12, hairs: int = 1, seed: i
         soiled += change
         seen.append(np.abs(change) > 12)
     visible = tuple(mask for mask in seen if mask.any())
-    return soiled, Damage(np.logical_or.reduce([*visible, np.zeros(picture.shape, np.bool_)]), visible)
+    nowhere = np.zeros(picture.shape, np.bool_)
+    return soiled, Damage(np.logical_or.reduce([*visible, nowhere]), visible, nowhere)
 
 
 def scratch(
@@ -209,29 +214,59 @@ def measure(scene: Scene, spots: int, strength: float = 0.5, *, two_ways: bool =
     """Soil a scene, clean all frames but the first and last, and compare with the truth."""
     clean = [scene.frame(i) for i in range(scene.frames)]
     soiled = [soil(frame, i, spots=spots) for i, frame in enumerate(clean)]
-    pictures = [stored(frame) for frame, _ in soiled]
+    return _compared(
+        [stored(frame) for frame, _ in soiled], clean, [damage for _, damage in soiled], strength, two_ways
+    )
+
+
+def sample_figures(frames: Sequence[int], strength: float = 0.5, *, seed: int = 1896) -> Figures:
+    """Clean some frames of one shot of the embedded sample but the first and last, and compare with the truth.
+
+    What scratches cover counts neither way.
+    """
+    settings = AgeingSettings(seed=seed)
+    without = replace(settings, specks=0.0, hairs=0.0)
+    pictures: list[Picture] = []
+    clean: list[Image] = []
+    damages: list[Damage] = []
+    for index in frames:
+        scene = draw(float(index / FPS))
+        aged, plain = age(scene, index, settings), age(scene, index, without)
+        change = cv2.absdiff(aged.pixels, plain.pixels) > 12
+        count, labels = cv2.connectedComponents(change.view(np.uint8), connectivity=8)
+        spots = tuple(np.asarray(labels == number) for number in range(1, count))
+        pictures.append(stored(aged.pixels.astype(np.float32)))
+        clean.append(plain.pixels.astype(np.float32))
+        damages.append(Damage(change, spots, aged.scratched))
+    return _compared(pictures, clean, damages, strength, two_ways=True)
+
+
+def _compared(
+    pictures: Sequence[Picture], clean: Sequence[Image], damages: Sequence[Damage], strength: float, two_ways: bool
+) -> Figures:
     film = film_of(pictures)
     finder = DustFinder(ShortMotion(open_ops(), two_ways=two_ways), Limits.of(strength))
     found: list[bool] = []
     hits = misses = changed = 0
     errors: list[Image] = []
     grains: list[Image] = []
-    for index in range(1, scene.frames - 1):
+    for index in range(1, len(pictures) - 1):
         dust = finder.find(window_of(pictures, index, finder.radius, film).pictures)
-        old, truth, damage = pictures[index].planes[0].astype(np.float32), clean[index], soiled[index][1]
+        old, truth, damage = pictures[index].planes[0].astype(np.float32), clean[index], damages[index]
         picture, mask = mend(pictures[index], dust) if dust else (pictures[index], np.zeros(truth.shape, np.float32))
         new = picture.planes[0].astype(np.float32)
         near = cv2.dilate(damage.dust.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+        far = ~near & ~(cv2.dilate(damage.scratched.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0)
         found += [bool(mask[spot].mean() >= 0.5) for spot in damage.spots]
         hits += int((mask[near] > 0).sum())
-        misses += int((mask[~near] > 0).sum())
-        changed += int((new != old)[~near].sum())
+        misses += int((mask[far] > 0).sum())
+        changed += int((new != old)[far].sum())
         here = damage.dust & (mask > 0)
         errors.append(np.stack([old - truth, new - truth])[:, here])
         grains.append(np.stack([_fine(truth), _fine(new)])[:, here])
     psnr = [10 * math.log10(255**2 / float(np.mean(part**2))) for part in np.concatenate(errors, 1)]
     grain = [float(part.std()) for part in np.concatenate(grains, 1)]
-    share = changed / (clean[0].size * (scene.frames - 2))
+    share = changed / (clean[0].size * (len(pictures) - 2))
     return Figures(len(found), float(np.mean(found)), hits / max(hits + misses, 1), share, *psnr, *grain)
 
 

@@ -17,11 +17,13 @@ from tests.unit.runtime.treatments.clean_samples import (
     film_of,
     findings_of,
     measure,
+    sample_figures,
     scratch,
     stored,
     window_of,
 )
 
+from fastrestore.demo.scene import CUT_INDEX, FRAME_COUNT
 from fastrestore.frames import Picture
 from fastrestore.kernels.ops import open_ops
 from fastrestore.runtime.treatments.clean import Cleaner, CleanSettings
@@ -160,3 +162,23 @@ def test_figures(scene: Scene, spots: int, strength: float) -> None:
     for two_ways in (True, False):
         print(f"pan {scene.pan:g} spots {spots} strength {strength:g} two ways {two_ways}:", end=" ")
         print(measure(scene, spots=spots, strength=strength, two_ways=two_ways))
+
+
+def test_dust_of_the_sample_is_found_and_little_else() -> None:
+    """Some frames of both shots of the film that comes with the package, with its own weave, flicker and scratches."""
+    station, fair = sample_figures(range(28, 36)), sample_figures(range(76, 84))
+    assert station.spots + fair.spots > 20
+    found = station.spots * station.recall + fair.spots * fair.recall
+    assert found / (station.spots + fair.spots) >= 0.7
+    assert min(station.precision, fair.precision) >= 0.75
+    assert max(station.clean_changed, fair.clean_changed) < 0.0005
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strength", [0.25, 0.5, 0.8])
+@pytest.mark.parametrize("seed", [1896, 5])
+def test_sample_figures(seed: int, strength: float) -> None:
+    """Prints what docs/old-film/clean.md says of the sample."""
+    for name, begin, end in (("station", 0, CUT_INDEX), ("fair", CUT_INDEX, FRAME_COUNT)):
+        for part, frames in (("whole", range(begin, end)), ("second half", range((begin + end) // 2 - 1, end))):
+            print(f"seed {seed} strength {strength:g} {name}, {part}:", sample_figures(frames, strength, seed=seed))

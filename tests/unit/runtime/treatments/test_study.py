@@ -80,6 +80,7 @@ def test_what_is_kept_is_read_again(tmp_path: Path) -> None:
     assert again is not None
     assert (again.pts, again.checksums, again.shots) == (film.pts, film.checksums, film.shots)
     assert np.array_equal(again.findings["mean"], film.findings["mean"])
+    assert again.repeats == film.repeats and not any(film.repeats)
     assert [each.name for each in tmp_path.iterdir()] == ["film"]
 
 

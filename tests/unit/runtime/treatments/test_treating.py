@@ -91,6 +91,46 @@ def test_every_frame_sees_its_own_shot_and_nothing_else(radius: int) -> None:
         assert np.array_equal(frame.picture.planes[0], mean)
 
 
+def held(counts: list[list[int]]) -> tuple[Film, list[Frame]]:
+    """Return a film of shots in which each picture is shown for so many frames."""
+    film, singles = film_of([sum(shot) for shot in counts])
+    numbers = [count for shot in counts for count in shot]
+    firsts, frames, repeats = [], list[Frame](), list[bool]()
+    for count in numbers:
+        firsts.append(len(frames))
+        for place in range(count):
+            frames.append(replace(singles[len(frames)], picture=singles[firsts[-1]].picture))
+            repeats.append(place > 0)
+    checksums = tuple(frame.picture.crc32 for frame in frames)
+    return replace(film, checksums=checksums, repeats=tuple(repeats)), frames
+
+
+def test_the_neighbours_of_a_picture_that_is_held_are_others() -> None:
+    film, frames = held([[2, 1, 3, 2], [2, 2]])
+    whole, _ = treated(film, frames, [1])
+    starts = [0, 2, 3, 6]
+    pictures = [frames[start].picture.planes[0] for start in starts]
+    means = [np.mean(pictures[max(0, k - 1) : k + 2], axis=0).round() for k in range(4)]
+    for index, shown in enumerate([0, 0, 1, 2, 2, 2, 3, 3]):
+        assert np.array_equal(whole[index].picture.planes[0], means[shown])
+    assert whole[1].picture is whole[0].picture, "an exact repeat takes over what was made"
+
+
+@given(
+    st.lists(st.lists(st.integers(1, 7), min_size=1, max_size=4), min_size=1, max_size=3),
+    st.lists(st.integers(0, 2), min_size=1, max_size=3),
+    st.data(),
+)
+def test_held_pictures_come_out_the_same_wherever_reading_begins(
+    counts: list[list[int]], radii: list[int], data: st.DataObject
+) -> None:
+    film, frames = held(counts)
+    whole, _ = treated(film, frames, radii)
+    first = data.draw(st.integers(0, len(frames) - 1))
+    rest, _ = treated(film, frames, radii, first)
+    assert [frame.picture.crc32 for frame in rest] == [frame.picture.crc32 for frame in whole[first:]]
+
+
 def test_what_was_done_is_added_up_by_shot() -> None:
     film, frames = film_of([3, 2])
     treating = Treating(film, [Mean(1), Mean(0)])
