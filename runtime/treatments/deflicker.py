@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -16,7 +17,7 @@ from fastrestore.kernels.film_tone import black_and_span, level_table, toned
 from fastrestore.kernels.ops import Ops
 from fastrestore.runtime.treatments.evening import Evening, find_evening, usual_flicker
 from fastrestore.runtime.treatments.exposure import CELLS, ExposureProbe, probe_name
-from fastrestore.runtime.treatments.table import Opened, Tools
+from fastrestore.runtime.treatments.table import PlainStage
 from fastrestore.runtime.treatments.treatment import Film, Probe, Shot, Treated, Treatment, Window
 
 _LEAST_CHANGE = 0.5 / 255
@@ -81,32 +82,16 @@ def open_treatment(settings: DeflickerSettings, film: Film, ops: Ops) -> Treatme
     return Deflicker(settings, film)
 
 
-@dataclass(frozen=True, slots=True)
-class DeflickerStage:
-    """The stage `deflicker`; see `table.Stage`."""
-
-    settings: DeflickerSettings
-
-    def probes(self, info: StreamInfo) -> tuple[Probe, ...]:
-        """See `table.Stage.probes`."""
-        return probes(self.settings, info)
-
-    def info(self, info: StreamInfo) -> StreamInfo:
-        """See `table.Stage.info`."""
-        return info
-
-    def open(self, film: Film, tools: Tools) -> Opened:
-        """See `table.Stage.open`."""
-        return Opened(treatment=open_treatment(self.settings, film, tools.ops))
-
-
-def asked_for(options: FilmOptions) -> DeflickerStage | None:
+def asked_for(options: FilmOptions) -> PlainStage | None:
     """Return the stage if a user asked for it.
 
     Raises:
         UsageError: If its words are not understood.
     """
-    return DeflickerStage(DeflickerSettings.parse(options.deflicker)) if options.deflicker else None
+    if not options.deflicker:
+        return None
+    settings = DeflickerSettings.parse(options.deflicker)
+    return PlainStage(partial(probes, settings), partial(open_treatment, settings))
 
 
 class Deflicker:

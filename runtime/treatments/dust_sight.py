@@ -95,7 +95,7 @@ class Sight:
         low = self.near > _by_tone(self.calm, self.levels * limits.edge + 0.6 * limits.floor)
         high = self.levels * limits.peak + limits.floor
         seeds = (self.sure > _by_tone(self.calm, high)) | (self.near > _by_tone(self.calm, _BLATANT * high))
-        count, loose, _, _ = cv2.connectedComponentsWithStats(low.view(np.uint8), connectivity=8)
+        count, loose = cv2.connectedComponents(low.view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
         places = np.flatnonzero(low)
         of, near = loose.reshape(-1)[places], self.near.reshape(-1)[places]
         peak = np.zeros(count, np.uint8)

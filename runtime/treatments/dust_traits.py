@@ -215,9 +215,13 @@ def _again(sight: Sight, side: Neighbour, other: U8, cutting: Cutting) -> tuple[
     likeness = max(float(cv2.matchTemplate(area, mark, cv2.TM_CCOEFF_NORMED).max()), 0.0)
     # What is left of the mark after the best fit of one gain and one offset, against what is left of it unmoved.
     noise = float(sight.levels[sight.calm[cutting.middle]]) ** 2
-    left_over = (1 - likeness**2) * float(mark.var()) - noise
-    unmoved = float(np.subtract(mark, seen, dtype=np.float32).var()) - noise
+    left_over = (1 - likeness**2) * _variance(mark) - noise
+    unmoved = _variance(cv2.subtract(mark, seen, dtype=cv2.CV_32F)) - noise
     return likeness, min(max(1 - max(left_over, 0.0) / max(unmoved, 1 / mark.size), -1.0), 1.0)
+
+
+def _variance(plane: NDArray[np.generic]) -> float:
+    return float(cv2.meanStdDev(plane)[1][0, 0]) ** 2  # `numpy.var` takes five times as long on so few
 
 
 def left(sight: Sight, others: tuple[U8, U8], cutting: Cutting) -> F64:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import Enum
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 from typing import Self
 
@@ -28,7 +29,7 @@ from fastrestore.runtime.treatments.camera_path import (
     taken_out,
 )
 from fastrestore.runtime.treatments.global_motion import PROBE_NAME, MotionProbe, Similarity
-from fastrestore.runtime.treatments.table import Opened, Tools
+from fastrestore.runtime.treatments.table import PlainStage
 from fastrestore.runtime.treatments.treatment import Film, Probe, Shot, Treated, Treatment, Window
 
 _FILL_RADIUS = 5
@@ -119,32 +120,16 @@ def open_treatment(settings: SteadySettings, film: Film, ops: Ops) -> Treatment:
     return Steady(settings, film)
 
 
-@dataclass(frozen=True, slots=True)
-class SteadyStage:
-    """The stage `steady`; see `table.Stage`."""
-
-    settings: SteadySettings
-
-    def probes(self, info: StreamInfo) -> tuple[Probe, ...]:
-        """See `table.Stage.probes`."""
-        return probes(self.settings, info)
-
-    def info(self, info: StreamInfo) -> StreamInfo:
-        """See `table.Stage.info`."""
-        return info
-
-    def open(self, film: Film, tools: Tools) -> Opened:
-        """See `table.Stage.open`."""
-        return Opened(treatment=open_treatment(self.settings, film, tools.ops))
-
-
-def asked_for(options: FilmOptions) -> SteadyStage | None:
+def asked_for(options: FilmOptions) -> PlainStage | None:
     """Return the stage if a user asked for it.
 
     Raises:
         UsageError: If its words are not understood.
     """
-    return SteadyStage(SteadySettings.parse(options.steady)) if options.steady else None
+    if not options.steady:
+        return None
+    settings = SteadySettings.parse(options.steady)
+    return PlainStage(partial(probes, settings), partial(open_treatment, settings))
 
 
 @dataclass(frozen=True, slots=True)

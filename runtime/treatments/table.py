@@ -54,6 +54,28 @@ class Stage(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class PlainStage:
+    """A stage that treats source pictures, and leaves the stream what it was; see `Stage`."""
+
+    look: Callable[[StreamInfo], tuple[Probe, ...]]
+    """What `Stage.probes` returns."""
+    treat: Callable[[Film, Ops], Treatment]
+    """Makes the treatment of a film that was looked at, with pixel kernels."""
+
+    def probes(self, info: StreamInfo) -> tuple[Probe, ...]:
+        """See `Stage.probes`."""
+        return self.look(info)
+
+    def info(self, info: StreamInfo) -> StreamInfo:
+        """See `Stage.info`."""
+        return info
+
+    def open(self, film: Film, tools: Tools) -> Opened:
+        """See `Stage.open`."""
+        return Opened(treatment=self.treat(film, tools.ops))
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """A stage ready for a film."""
 
