@@ -118,7 +118,7 @@ def _soiled(luma: NDArray[np.uint8], rng: np.random.Generator) -> Soiled:
         middle = rng.uniform(0, 1, 2) * luma.shape[::-1]
         blob = number < _SPECKS + _FLAKES
         shape = _blob(luma.shape, longest, middle, rng) if blob else _hair(luma.shape, middle, rng)
-        change = shape * np.float32(rng.uniform(0.5, 0.95)) * (np.float32(_tone(rng)) - picture)
+        change = shape * np.float32(rng.uniform(0.15, 0.95)) * (np.float32(_tone(rng)) - picture)
         picture += change
         dust |= np.abs(change) > _VISIBLE
     return Soiled(np.clip(np.rint(picture), 0, 255).astype(np.uint8), dust, np.zeros_like(dust))
@@ -132,7 +132,7 @@ def _blob(shape: tuple[int, ...], longest_px: float, middle: F64, rng: np.random
     mask = np.zeros(shape, np.uint8)
     reach = 0.5 * math.exp(rng.uniform(math.log(1.6), math.log(longest_px)))
     turns = np.linspace(0, 2 * math.pi, 9)[:-1]
-    stretch = rng.uniform(0.5, 1.0)
+    stretch = rng.uniform(0.3, 1.0)
     around = np.stack([np.cos(turns), np.sin(turns) * stretch], 1) * rng.uniform(0.6, 1.2, (8, 1)) * reach
     turn = rng.uniform(0, math.pi)
     around = around @ np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])

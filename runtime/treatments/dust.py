@@ -30,7 +30,6 @@ _POST_SLIMNESS: Final = 8
 _CROWDED: Final = 0.12  # of the frame: so much is not dust, but motion that was not found
 _MOST_SPOTS: Final = 4000
 _OUTSIDE: Final = 0.3  # of a mark, where a neighbour does not reach
-_HOPE: Final = 0.0
 _SQUARE: Final = np.ones((3, 3), np.uint8)
 
 
@@ -93,7 +92,7 @@ class DustFinder:
         """Return which are likely dust. What takes time is measured only of those that it could still make so."""
         traits = cheap_traits(sight, spots, numbers)
         for measure in (sought, left):
-            hopeful = self._forest.most_odds(traits) > self._limits.odds + _HOPE
+            hopeful = self._forest.most_odds(traits) > self._limits.odds
             numbers, traits = numbers[hopeful], traits[hopeful]
             if not len(numbers):
                 return numbers

@@ -15,7 +15,6 @@ from tests.e2e.command import QUICK, Ran, command, environment, run, tree
     ("name", "words"),
     [
         ("missing.mp4", ("missing.mp4", "No such file")),
-        ("folder.mp4", ("folder.mp4", "is a folder")),
         ("text.mp4", ("text.mp4", "Invalid data")),
         ("empty.mp4", ("empty.mp4", "Invalid data")),
         ("no-frames.mp4", ("no-frames.mp4", "no video")),
@@ -27,6 +26,12 @@ from tests.e2e.command import QUICK, Ran, command, environment, run, tree
 )
 def test_bad_inputs(sources: Path, tmp_path: Path, name: str, words: tuple[str, ...]) -> None:
     run("convert", sources / name, "-o", "out.mkv", *QUICK, folder=tmp_path).assert_failed(1, *words)
+    assert tree(tmp_path) == {}
+
+
+def test_a_folder_without_films(sources: Path, tmp_path: Path) -> None:
+    ran = run("convert", sources / "folder.mp4", "-o", "out.mkv", *QUICK, folder=tmp_path)
+    ran.assert_failed(2, "folder.mp4", "no film in")
     assert tree(tmp_path) == {}
 
 

@@ -196,6 +196,11 @@ class Figures:
     recall: float
     precision: float
     clean_changed: float
+    hits: int
+    """Repaired samples on dust or within two samples of it."""
+    misses: int
+    """The others."""
+    frames: int
     psnr_before_db: float
     psnr_after_db: float
     grain_before: float
@@ -207,6 +212,23 @@ class Figures:
             f"{self.clean_changed:.3%}, repaired {self.psnr_before_db:.1f} -> {self.psnr_after_db:.1f} dB, "
             f"grain {self.grain_before:.2f} -> {self.grain_after:.2f}"
         )
+
+
+def together(parts: Sequence[Figures]) -> Figures:
+    """Return the figures of films taken together: each spot, each repaired sample and each frame counts once."""
+    spots, hits, misses, frames = (
+        sum(getattr(part, name) for part in parts) for name in ("spots", "hits", "misses", "frames")
+    )
+    means = {
+        name: sum(getattr(part, name) * getattr(part, weight) for part in parts)
+        / {"spots": spots, "frames": frames}[weight]
+        for name, weight in (("recall", "spots"), ("clean_changed", "frames"))
+    }
+    rest = ("psnr_before_db", "psnr_after_db", "grain_before", "grain_after")
+    plain = {name: float(np.mean([getattr(part, name) for part in parts])) for name in rest}
+    return Figures(
+        spots=spots, hits=hits, misses=misses, frames=frames, precision=hits / max(hits + misses, 1), **means, **plain
+    )
 
 
 @lru_cache
@@ -267,7 +289,9 @@ def _compared(
     psnr = [10 * math.log10(255**2 / float(np.mean(part**2))) for part in np.concatenate(errors, 1)]
     grain = [float(part.std()) for part in np.concatenate(grains, 1)]
     share = changed / (clean[0].size * (len(pictures) - 2))
-    return Figures(len(found), float(np.mean(found)), hits / max(hits + misses, 1), share, *psnr, *grain)
+    frames = len(pictures) - 2
+    precision = hits / max(hits + misses, 1)
+    return Figures(len(found), float(np.mean(found)), precision, share, hits, misses, frames, *psnr, *grain)
 
 
 def _fine(picture: Image) -> Image:
