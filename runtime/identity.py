@@ -14,8 +14,8 @@ from fastrestore.models.spec import ModelSpec
 from fastrestore.runtime.journal import Header
 from fastrestore.runtime.media.translate import reading
 from fastrestore.runtime.plan import WorkPlan
-from fastrestore.runtime.treatments.colour_example import ExampleWord
-from fastrestore.runtime.treatments.colour_guess import GuessSettings
+from fastrestore.runtime.treatments.colour.example import ExampleWord
+from fastrestore.runtime.treatments.colour.guess import GuessSettings
 from fastrestore.runtime.treatments.faces.settings import faces_of
 
 _SAMPLES, _SAMPLE_BYTES = 64, 1 << 16

@@ -13,7 +13,7 @@ from fastrestore.frames import Frame, StreamInfo
 from fastrestore.runtime.media.reader import VideoReader
 from fastrestore.runtime.observation import Opening
 from fastrestore.runtime.resume import Entered, frames_from, known
-from fastrestore.runtime.treatments.fielding import Fielding, fielding_of
+from fastrestore.runtime.treatments.fields.fielding import Fielding, fielding_of
 from fastrestore.runtime.treatments.treating import Treating
 from fastrestore.runtime.turn import Turn, in_turn
 

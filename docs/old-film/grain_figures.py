@@ -24,9 +24,9 @@ from fastrestore.models.catalog import find
 from fastrestore.models.spec import ModelSpec
 from fastrestore.runtime.disflow import DisFlow
 from fastrestore.runtime.engine import Engine, load_backend
-from fastrestore.runtime.treatments.degrain import Degrain
-from fastrestore.runtime.treatments.grain import GrainFinish, GrainSettings
-from fastrestore.runtime.treatments.grain_model import PROBE, GrainProbe, grain_of
+from fastrestore.runtime.treatments.grain.degrain import Degrain
+from fastrestore.runtime.treatments.grain.model import PROBE, GrainProbe, grain_of
+from fastrestore.runtime.treatments.grain.stage import GrainFinish, GrainSettings
 from fastrestore.runtime.treatments.treatment import Film, Glimpse, Shot, Window
 
 _U8 = NDArray[np.uint8]

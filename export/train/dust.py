@@ -25,9 +25,9 @@ from fastrestore.demo.scene import CUT_INDEX, FPS, FRAME_COUNT, draw
 from fastrestore.frames import FORMATS, Colour, Matrix, Picture
 from fastrestore.kernels.ops import open_ops
 from fastrestore.runtime.media.reader import VideoReader
-from fastrestore.runtime.treatments.dust_forest import DEPTH, Forest
-from fastrestore.runtime.treatments.dust_sight import Limits, Sight, Spots
-from fastrestore.runtime.treatments.dust_traits import TRAITS, Cutting, cheap_traits, left, sought
+from fastrestore.runtime.treatments.clean.dust_forest import DEPTH, Forest
+from fastrestore.runtime.treatments.clean.dust_sight import Limits, Sight, Spots
+from fastrestore.runtime.treatments.clean.dust_traits import TRAITS, Cutting, cheap_traits, left, sought
 from fastrestore.runtime.treatments.short_motion import ShortMotion
 
 Image = NDArray[np.float32]

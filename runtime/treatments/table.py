@@ -101,7 +101,7 @@ def asked_for(options: FilmOptions) -> dict[str, Stage]:
     if not options:
         return stages
     for name in NAMES:
-        module = import_module(f"fastrestore.runtime.treatments.{name}")
+        module = import_module(f"fastrestore.runtime.treatments.{name}.stage")
         stage = cast("Callable[[FilmOptions], Stage | None]", module.asked_for)(options)
         if stage is not None:
             stages[name] = stage

@@ -21,8 +21,8 @@ from fastrestore.frames import Frame, Picture
 from fastrestore.kernels.ops import Ops, open_ops
 from fastrestore.runtime.media.reader import VideoReader
 from fastrestore.runtime.source import Source
-from fastrestore.runtime.treatments.colour_example import ExampleWord
-from fastrestore.runtime.treatments.fielding import Fielding
+from fastrestore.runtime.treatments.colour.example import ExampleWord
+from fastrestore.runtime.treatments.fields.fielding import Fielding
 from fastrestore.runtime.treatments.film_work import FilmWork, open_film_work
 from fastrestore.runtime.treatments.study import look_over
 from fastrestore.runtime.treatments.treating import Treating

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.media_samples import Clip, write_clip
-from tests.unit.runtime.treatments.face_samples import add_models, frame
+from tests.unit.runtime.treatments.faces.face_samples import add_models, frame
 
 from fastrestore.api import convert, open_video
 from fastrestore.config import ConvertOptions, EncodeOptions, FilmOptions, Plan, RateTarget, Spans, Target

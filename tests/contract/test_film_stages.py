@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import pytest
 from tests.media_samples import Clip, Sound, write_clip
-from tests.unit.runtime.treatments.field_samples import FILM, NTSC, picture_at, woven
-from tests.unit.runtime.treatments.field_samples import SIZE as FIELD_SIZE
+from tests.unit.runtime.treatments.fields.field_samples import FILM, NTSC, picture_at, woven
+from tests.unit.runtime.treatments.fields.field_samples import SIZE as FIELD_SIZE
 
 from fastrestore.api import convert, open_video
 from fastrestore.config import ConvertOptions, EncodeOptions, FilmOptions, RateTarget, Spans, Target
@@ -22,7 +22,7 @@ from fastrestore.frames import FORMATS, Picture
 from fastrestore.geometry import Size
 from fastrestore.runtime.provenance import read_record
 from fastrestore.runtime.report import Progress, RunReport
-from fastrestore.runtime.treatments.deflicker import Deflicker
+from fastrestore.runtime.treatments.deflicker.stage import Deflicker
 from fastrestore.runtime.treatments.treatment import Treated, Window
 from fastrestore.runtime.verify.verdict import verify
 from fastrestore.runtime.workfolder import folder_for

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fastrestore.runtime.treatments.faces.detector import SCORE
 from fastrestore.runtime.treatments.faces.pose import Pose, fit
-from fastrestore.runtime.treatments.whittaker import smoothed
+from fastrestore.runtime.treatments.steady.whittaker import smoothed
 
 LONGEST_GAP: Final = 4
 """Pictures in a row in which a face may be missed."""

@@ -20,8 +20,8 @@ from fastrestore.runtime.engine import choose_backend
 from fastrestore.runtime.media.containers import require_fit
 from fastrestore.runtime.media.encoders import find_encoder
 from fastrestore.runtime.signing_key import SigningKey
-from fastrestore.runtime.treatments.colour_example import ExampleWord
-from fastrestore.runtime.treatments.colour_guess import GuessSettings
+from fastrestore.runtime.treatments.colour.example import ExampleWord
+from fastrestore.runtime.treatments.colour.guess import GuessSettings
 from fastrestore.runtime.treatments.faces.settings import faces_of
 from fastrestore.runtime.treatments.table import asked_for
 

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from tests.unit.runtime.treatments.face_samples import detector
+from tests.unit.runtime.treatments.faces.face_samples import detector
 
 from fastrestore.errors import ExportError
 from fastrestore.export import onnx_export, onnx_file, parity, probe

@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from tests.media_samples import noise
-from tests.unit.runtime.treatments.field_samples import interlaced, picture_at, psnr_db
+from tests.unit.runtime.treatments.fields.field_samples import interlaced, picture_at, psnr_db
 
 from fastrestore.errors import DecodeError
 from fastrestore.frames import FORMATS, Colour, Matrix, Picture, Siting

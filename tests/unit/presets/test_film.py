@@ -13,7 +13,7 @@ import pytest
 from fastrestore.config import FilmOptions
 from fastrestore.errors import UsageError
 from fastrestore.presets.film import OPTIONS, SHIPPED, load_preset, presets
-from fastrestore.runtime.treatments.field_planner import FieldSettings
+from fastrestore.runtime.treatments.fields.planner import FieldSettings
 from fastrestore.runtime.treatments.table import asked_for
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.unit.runtime.treatments.face_samples import EYES_PER_RADIUS, add, add_models, detector, frame
+from tests.unit.runtime.treatments.faces.face_samples import EYES_PER_RADIUS, add, add_models, detector, frame
 
 from fastrestore.errors import ModelError
 from fastrestore.frames import FORMATS, Colour, StreamInfo

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from tests.unit.runtime.treatments.face_samples import add_models, frame
+from tests.unit.runtime.treatments.faces.face_samples import add_models, frame
 from tests.unit.runtime.treatments.faces.test_retouch import STILL
 
 from fastrestore.config import ConvertOptions, FilmOptions, RateTarget, Target

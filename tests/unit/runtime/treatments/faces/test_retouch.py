@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.unit.runtime.treatments.face_samples import PATTERN, frame
+from tests.unit.runtime.treatments.faces.face_samples import PATTERN, frame
 from tests.unit.runtime.treatments.faces.test_tracks import row
 
 from fastrestore.errors import EngineError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.unit.runtime.treatments.face_samples import add, add_models, detector
+from tests.unit.runtime.treatments.faces.face_samples import add, add_models, detector
 
 from fastrestore.config import FilmOptions
 from fastrestore.errors import UsageError

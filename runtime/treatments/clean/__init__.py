@@ -1,0 +1,1 @@
+"""What is dust, dirt or a scratch, and what was beneath it."""

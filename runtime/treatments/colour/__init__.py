@@ -1,0 +1,1 @@
+"""Colour carried along motion from frames that have it."""

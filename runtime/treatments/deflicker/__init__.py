@@ -1,0 +1,1 @@
+"""Exposure that is uneven from frame to frame."""

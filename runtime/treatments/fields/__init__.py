@@ -1,0 +1,1 @@
+"""Which pictures the frames of a film were made of."""

@@ -1,0 +1,1 @@
+"""What grain a film has, and grain like it."""

@@ -1,0 +1,1 @@
+"""Where the camera pointed, and where it was meant to."""
