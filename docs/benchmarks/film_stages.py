@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -157,6 +158,17 @@ def measure(clip: Path, seconds: Fraction, rounds: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def table(result: dict[str, Any]) -> str:
+    """Return a result in lines to read."""
+    lines = [f"{result['clip']}: {result['width']}x{result['height']}, motion {result['motion_ms']:.1f} ms a pair"]
+    lines += [
+        f"  {stages:24} look {row['look']:.3f} + treat {row['treat']:.3f} = {row['together']:.3f}"
+        f"   ({row['look_ms']:.1f} + {row['treat_ms']:.1f} ms)   changed {row['luma_samples_changed']:.4%}"
+        for stages, row in result["stages"].items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     """Measure, print a table, and write JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -168,12 +180,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     results = [measure(clip, options.seconds, options.rounds) for clip in options.clips]
     for result in results:
-        print(f"{result['clip']}: {result['width']}x{result['height']}, motion {result['motion_ms']:.1f} ms a pair")
-        for stages, row in result["stages"].items():
-            print(
-                f"  {stages:24} look {row['look']:.3f} + treat {row['treat']:.3f} = {row['together']:.3f}"
-                f"   ({row['look_ms']:.1f} + {row['treat_ms']:.1f} ms)   changed {row['luma_samples_changed']:.4%}"
-            )
+        sys.stdout.write(table(result))
     if options.output:
         document = {"machine": platform.processor() or platform.machine(), "predicted": PREDICTED, "results": results}
         options.output.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

@@ -66,23 +66,33 @@ def test_guided_is_better_than_interpolate_first(plan_scores: dict[Plan, float])
     assert plan_scores[Plan.GUIDED] > plan_scores[Plan.INTERPOLATE_FIRST]
 
 
-def means(data: Path, network: str) -> dict[str, float]:
-    """Return mean PSNR-Y by method on the 20 stills left out of training, as the shipped figures are made."""
+EVERY_STILL = 20
+A_FEW_STILLS = 6
+"""Film damage takes long to undo by the classical methods that the networks are held against."""
+
+
+def means(data: Path, network: str, stills: int) -> dict[str, float]:
+    """Return mean PSNR-Y by method on stills left out of training, as the shipped figures are made."""
     recipe = Recipe.load(network)
     methods = evaluate.open_methods(recipe, MODELS, cpu_count())
-    figures = evaluate.measure(evaluate.open_cases(recipe, data / "stills"), methods)
-    assert len(figures) == 20
-    return {name: row["psnr_y_db"] for name, row in evaluate.summarise(figures).items()}
+    cases = evaluate.open_cases(recipe, data / "stills")
+    assert len(cases) == EVERY_STILL
+    return {
+        name: row["psnr_y_db"] for name, row in evaluate.summarise(evaluate.measure(cases[:stills], methods)).items()
+    }
 
 
 def test_clean_x2_beats_bicubic_by_two_decibels(data: Path) -> None:
-    scores = means(data, "clean-x2-tiny")
+    scores = means(data, "clean-x2-tiny", EVERY_STILL)
     assert scores["network"] >= scores["bicubic"] + 2.0
 
 
+@pytest.mark.parametrize(
+    "stills", [A_FEW_STILLS, pytest.param(EVERY_STILL, marks=pytest.mark.slow)], ids=["some", "all"]
+)
 @pytest.mark.parametrize("network", ["film-x2-tiny", "film-x4-tiny"])
-def test_film_beats_bicubic_denoising_and_the_clean_network(data: Path, network: str) -> None:
-    scores = means(data, network)
+def test_film_beats_bicubic_denoising_and_the_clean_network(data: Path, network: str, stills: int) -> None:
+    scores = means(data, network, stills)
     ours = scores.pop("network")
     assert len(scores) == 3
     assert ours > max(scores.values()), scores
