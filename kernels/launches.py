@@ -19,6 +19,13 @@ from fastrestore.kernels.film_launches import (
 from fastrestore.kernels.film_time_launches import agreement, average, calm, mend, warp
 from fastrestore.kernels.launch import Launch, Traffic, bytes_moved
 from fastrestore.kernels.motion_launches import PACKED_BYTES, FlowField, disagreement, guard, pack_motion, synthesize
+from fastrestore.kernels.motion_network_launches import (
+    NetworkOutput,
+    NetworkPlace,
+    fill,
+    place_motion,
+    planes_to_reduced,
+)
 from fastrestore.kernels.params import MOST_TILES
 from fastrestore.kernels.picture_launches import (
     TileStore,
@@ -58,6 +65,8 @@ __all__ = [
     "Grain",
     "Launch",
     "Layout",
+    "NetworkOutput",
+    "NetworkPlace",
     "PlacedTaps",
     "PlaneView",
     "TapTable",
@@ -72,6 +81,7 @@ __all__ = [
     "clear",
     "difference",
     "disagreement",
+    "fill",
     "frame_taps",
     "guard",
     "lanczos_weights",
@@ -79,6 +89,8 @@ __all__ = [
     "luma8",
     "mend",
     "pack_motion",
+    "place_motion",
+    "planes_to_reduced",
     "planes_to_tiles",
     "requantize",
     "resample",

@@ -72,6 +72,37 @@ class PackMotionParams(ctypes.Structure):
     )
 
 
+class PlanesToReducedParams(ctypes.Structure):
+    """Of `fr_planes_to_reduced`."""
+
+    _fields_ = (
+        ("source", PlanesParams),
+        ("tile", address),
+        ("matrix", f32 * 9),
+        ("offset", f32 * 3),
+        ("siting_x", f32),
+        ("siting_y", f32),
+        *((name, i32) for name in ("width", "height", "columns", "rows", "shrink", "half")),
+    )
+
+
+class FillParams(ctypes.Structure):
+    """Of `fr_fill`."""
+
+    _fields_ = (("address", address), ("count", i32), ("half", i32), ("value", f32), ("unused", i32))
+
+
+class PlaceMotionParams(ctypes.Structure):
+    """Of `fr_place_motion`."""
+
+    _fields_ = (
+        *((name, address) for name in ("flow", "mask", "packed", "share", "broken")),
+        *((name, i32) for name in ("network_width", "network_height", "columns", "rows", "width", "height")),
+        *((name, i32) for name in ("shrink", "half_flow", "half_mask")),
+        ("reach", f32),
+    )
+
+
 class GuardParams(ctypes.Structure):
     """Of `fr_guard`."""
 
@@ -278,6 +309,9 @@ KERNELS: Mapping[str, type[ctypes.Structure]] = MappingProxyType(
         "fr_planes_to_tiles": PlanesToTilesParams,
         "fr_tiles_to_planes": TilesToPlanesParams,
         "fr_pack_motion": PackMotionParams,
+        "fr_planes_to_reduced": PlanesToReducedParams,
+        "fr_fill": FillParams,
+        "fr_place_motion": PlaceMotionParams,
         "fr_guard": GuardParams,
         "fr_disagreement": DisagreementParams,
         "fr_synthesize": SynthesizeParams,

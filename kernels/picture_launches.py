@@ -47,7 +47,7 @@ def planes_to_tiles(
     """
     require(1 <= len(origins) <= p.MOST_TILES, f"{len(origins)} tiles at once, wanted 1 to {p.MOST_TILES}")
     require_within(tile)
-    matrix, offset = _rgb_from_samples(source)
+    matrix, offset = rgb_from_samples(source)
     siting = source.colour.siting.value
     flat = [coordinate for origin in origins for coordinate in origin]
     params = p.PlanesToTilesParams(
@@ -213,7 +213,7 @@ def clear(address: int, nbytes: int) -> Launch:
     return launch_of("fr_clear", p.ClearParams(address=address, bytes=nbytes), nbytes // 16, 1, Traffic(nbytes, nbytes))
 
 
-def _rgb_from_samples(planes: DevicePlanes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def rgb_from_samples(planes: DevicePlanes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return matrix and offset from components as stored to R'G'B'."""
     samples, bits = planes.layout.samples, planes.layout.samples.bits
     if samples.kind == "yuv":

@@ -1,7 +1,7 @@
 """The gate: an engine is used only after it agreed with the fp32 reference on real frames. It fails closed.
 
 The reference is ONNX Runtime on the CPU with the fp32 file. Backend `onnxruntime` is just that, so it needs no proof;
-every other backend asks `require_proof` before it hands out an engine, whatever its precision.
+every other backend asks `require_proof` before it hands out an engine, or a result of it, whatever its precision.
 """
 
 from __future__ import annotations

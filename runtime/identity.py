@@ -20,10 +20,12 @@ from fastrestore.runtime.treatments.faces.settings import faces_of
 
 _SAMPLES, _SAMPLE_BYTES = 64, 1 << 16
 _LIBRARIES = ("fastrestore", "av", "numpy", "opencv-python-headless", "onnxruntime", "onnxruntime-gpu", "openvino")
-_HARMLESS = ("overwrite", "restart", "verify", "audio", "max_memory", "provenance", "c2pa")
+_HARMLESS = ("overwrite", "restart", "verify", "audio", "max_memory", "media", "provenance", "c2pa")
 """Options that change nothing of the output, or that are looked at in another way."""
-_OF_THE_MACHINE = ("backend", "threads", "tile", "spans")
+_OF_THE_MACHINE = ("backend", "threads", "tile", "batch", "streams", "tuned", "spans")
 """Options that change nothing of the output beyond rounding, or where its key frames are."""
+_SELDOM = {"batch": "default", "streams": "default", "tuned": ""}
+"""Options that are left out where they are as usual: runs that were begun before there were any know none of them."""
 
 
 def header_for(
@@ -34,7 +36,8 @@ def header_for(
     Raises:
         DecodeError: If the source or the new soundtrack cannot be read.
     """
-    settings = {name: value for name, value in _words(options).items() if name not in _HARMLESS}
+    words = {name: value for name, value in _words(options).items() if name not in _HARMLESS}
+    settings = {name: value for name, value in words.items() if value != _SELDOM.get(name)}
     del settings["encode"]
     settings |= {f"encoder {name}": value for name, value in _words(options.encode).items()}
     settings["size"], settings["format"] = str(plan.size), plan.format.name

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from fastrestore.config import ConvertOptions, cpu_count
 from fastrestore.errors import EncodeError, JobError, UsageError
@@ -32,6 +33,7 @@ from fastrestore.runtime.segments import segment_files, whole_segments
 from fastrestore.runtime.source import Source
 from fastrestore.runtime.stages import largest_inputs, open_stages
 from fastrestore.runtime.treatments.film_work import FilmWork, open_film_work
+from fastrestore.runtime.tuning import as_begun, tuned
 from fastrestore.runtime.workfolder import WorkFolder, folder_for
 
 
@@ -70,6 +72,15 @@ class Job:
         report.wall_s = time.perf_counter() - started
         return report
 
+    def tuned(self) -> Self:
+        """Return the job done in the way that was measured to be the fastest here, as far as the user left it open.
+
+        Workers may be other machines: with them, nothing is chosen that an interrupted run has not begun with.
+        """
+        if self.crew is not None:
+            return replace(self, options=as_begun(self.options, self.output))
+        return replace(self, options=tuned(self.plan, self.options, self.output))
+
     def pipeline(self, stages: Stages) -> FramePipeline:
         """Return the pipeline over the whole source, not begun."""
         return FramePipeline(stages, self.source.frames, self.plan.rate, self.making.rules)
@@ -78,6 +89,8 @@ class Job:
         """Return the plan in words."""
         name = self.source.reader.path.name if self.source.reader else "frames"
         lines = describe(self.plan, self.options, self.making.expected, largest_inputs(self.plan, self.options))
+        if self.options.tuned:
+            lines["backend"] = f"{self.options.backend}, {self.options.tuned}"
         workers = {"workers": self.crew.description} if self.crew is not None else {}
         return {"file": f"{name} -> {self.output}", **lines, **workers}
 

@@ -17,6 +17,7 @@ from fastrestore.config import ConvertOptions
 from fastrestore.kernels.ops import Ops
 from fastrestore.runtime.engine import BackendChoice
 from fastrestore.runtime.journal import MADE, Record
+from fastrestore.runtime.media.card_reading import CardReading
 from fastrestore.runtime.media.reader import VideoReader
 from fastrestore.runtime.media.track import VideoTrack
 from fastrestore.runtime.pipeline import FramePipeline, Mark, Stages
@@ -87,13 +88,16 @@ class Making:
         return expected_frames(self.plan, self.options, self.source.first_pts)
 
     @contextmanager
-    def entered(self, record: Record, treating: Treating | None, *, again: bool) -> Iterator[Entered]:
+    def entered(
+        self, record: Record, treating: Treating | None, *, again: bool, card: CardReading | None = None
+    ) -> Iterator[Entered]:
         """Read from the first segment that is missing on.
 
         Args:
             record: What is there already.
             treating: What is done to the frames before they are restored.
             again: Whether the source has been read before, and must be opened once more.
+            card: How pictures are made that stay on a card; None reads them to the host.
 
         Raises:
             JobError: If the source is not what it was.
@@ -103,7 +107,9 @@ class Making:
         opening, sequential = (start.opening, record.done[-1].sequential) if start else (None, False)
         with ExitStack() as stack:
             source = self.source
-            if again:
+            if card is not None:
+                source = stack.enter_context(source.on_card(card))
+            elif again:
                 source = stack.enter_context(source.again())
             yield stack.enter_context(source.entered(opening, treating, sequential=sequential))
 
@@ -178,12 +184,13 @@ class InLine:
         treating = None if film_work is None else film_work.treating
         while not record.whole:
             with ExitStack() as stack:
-                entered = stack.enter_context(making.entered(record, treating, again=again))
+                entered = stack.enter_context(making.entered(record, treating, again=again, card=stages.card))
                 start = start_of_missing(record)
                 pipeline = FramePipeline(stages, entered.frames, making.plan.rate, making.rules, start)
                 if treating is not None:
                     treating.clock = pipeline.clock
-                maker = stack.enter_context(SegmentMaker(work, record, making.recipe, pipeline.clock))
+                recipe = replace(making.recipe, on_card=stages.steps.hands_over)
+                maker = stack.enter_context(SegmentMaker(work, record, recipe, pipeline.clock))
                 tally = Tally(pipeline, stages, record, entered.reader, treating, restores=making.plan.restores)
                 frames = stack.enter_context(closing(pipeline.marked()))
                 stack.callback(shown.end_of_run, pipeline.clock)

@@ -22,6 +22,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastrestore.errors import DeviceError
 from fastrestore.kernels.launch import Launch
+from fastrestore.runtime.devices.dlpack import Exposed
 from fastrestore.runtime.devices.driver import Card, DriverFacts, driver
 
 __all__ = [
@@ -260,6 +261,10 @@ class Device(Owned, Protocol):
         """
         ...
 
+    def exposed(self, address: int, size_bytes: int) -> Exposed:
+        """Return what other libraries know some memory as that lies within one buffer."""
+        ...
+
     def stream(self, *, urgent: bool = False) -> Stream:
         """Return a new stream, which waits for no other; an urgent one goes first where the device can choose."""
         ...
@@ -274,6 +279,14 @@ class Device(Owned, Protocol):
 
     def event(self, *, timed: bool = False) -> Event:
         """Return a new event, not recorded yet; only a timed one knows when it was reached."""
+        ...
+
+    def record_default(self, event: Event) -> None:
+        """Let an event stand for all that libraries have enqueued that were given no stream.
+
+        Raises:
+            DeviceError: If the device fails.
+        """
         ...
 
     def synchronize(self) -> None:

@@ -6,13 +6,11 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, Protocol
 
 from fastrestore.config import Spans
-from fastrestore.frames import Frame
-from fastrestore.kernels.ops import Difference, Ops
+from fastrestore.frames import Frame, Picture
+from fastrestore.kernels.ops import Difference
 
 HELD_MEAN, HELD_PEAK_BLOCK = 0.5 / 255, 2.0 / 255
 """A repeat differs by no more than this from the picture it repeats: what coding leaves of an exact copy."""
@@ -25,6 +23,18 @@ CUT_RATIO = 3.0
 CUT_MEAN = 0.02
 """And by at least this share of white: below it there is only noise."""
 _MEMORY = 8
+
+
+class Comparer(Protocol):
+    """Tells how pictures differ, wherever they are; pixel kernels (`Ops`) do for those of the host."""
+
+    def luma8(self, picture: Picture) -> Any:
+        """Return of a picture what `difference` takes."""
+        ...
+
+    def difference(self, left: Any, right: Any) -> Difference:
+        """Compare two pictures."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +74,22 @@ class Observer:
     its own frames, so that it comes out the same whether the source is read from its beginning or from there.
 
     Args:
-        ops: Pixel kernels.
+        comparer: Tells how pictures differ.
         spans: How long segments are.
         opening: Where the reading begins.
     """
 
-    def __init__(self, ops: Ops, spans: Spans, opening: Opening) -> None:
-        self._ops, self._spans, self._opening = ops, spans, opening
+    def __init__(self, comparer: Comparer, spans: Spans, opening: Opening) -> None:
+        self._comparer, self._spans, self._opening = comparer, spans, opening
         self._recent: deque[Difference] = deque(opening.recent, maxlen=_MEMORY)
 
     def observe(self, frames: Iterable[Frame]) -> Iterator[Observed]:
         """Yield every frame with what is seen of it; the first one opens a segment."""
         begun = previous_pts = None
-        previous: NDArray[np.uint8] | None = None
-        shown: NDArray[np.uint8] | None = None
+        previous: Any = None
+        shown: Any = None
         for index, frame in enumerate(frames, self._opening.index):
-            luma = self._ops.luma8(frame.untreated)
+            luma = self._comparer.luma8(frame.untreated)
             if begun is None or previous is None or shown is None or previous_pts is None:
                 cut, repeats, opening = self._opening.cut_before, False, self._opening
             else:
@@ -104,9 +114,9 @@ class Observer:
     def _follows(
         self,
         frame: Frame,
-        luma: NDArray[np.uint8],
-        previous: NDArray[np.uint8],
-        shown: NDArray[np.uint8],
+        luma: Any,
+        previous: Any,
+        shown: Any,
         *,
         first: bool,
     ) -> tuple[bool, bool]:
@@ -115,8 +125,8 @@ class Observer:
             self._recent.clear()  # as at a cut found here: the last shot's motion says nothing of this one's
             return True, False
         recent = self._recent
-        step = self._ops.difference(previous, luma)
-        repeats = _is_repeat(step if shown is previous else self._ops.difference(shown, luma), recent)
+        step = self._comparer.difference(previous, luma)
+        repeats = _is_repeat(step if shown is previous else self._comparer.difference(shown, luma), recent)
         # Right after a cut nothing is known of the new shot's motion yet: a busy shot must not be cut to pieces.
         cut = not repeats and (first or bool(recent)) and _is_cut(step, recent)
         if cut:

@@ -20,16 +20,20 @@ from fractions import Fraction
 from typing import Any, TypeAlias, TypeVar
 
 from fastrestore.config import Plan, cpu_count
+from fastrestore.errors import DeviceError
 from fastrestore.frames import Frame, Picture
 from fastrestore.kernels.ops import Ops
 from fastrestore.runtime.engine import Engine
 from fastrestore.runtime.executors import open_executor
 from fastrestore.runtime.frame_set import FrameSet
+from fastrestore.runtime.handed import Finished, frame_of
+from fastrestore.runtime.media.card_reading import CardReading
 from fastrestore.runtime.motion import MotionEstimator, PairMotion
 from fastrestore.runtime.report import StageClock
 from fastrestore.runtime.restorer import Restorer
 from fastrestore.runtime.steps import Anchors, HostParcel, HostSteps, Parcel, Shared, Steps
 from fastrestore.runtime.timeline import (
+    Anchor,
     Instant,
     Interval,
     Rules,
@@ -69,6 +73,9 @@ class Stages:
     retouch: Retouch | None = None
     """What is done, with `faces`, to restored pictures; only where they are in the host's memory."""
 
+    card: CardReading | None = None
+    """How the source is read where its pictures stay on a card from the decoder on."""
+
     @property
     def steps(self) -> Steps[Any]:
         """What is done to pictures."""
@@ -94,10 +101,12 @@ class _Prepared:
     left: Shared[Any] | None
     right: Shared[Any] | None
     motion: Future[PairMotion] | None
+    seen: tuple[Shared[Any], ...] = ()
+    """Source pictures that the motion is found on, where that is done where they are."""
 
     def close(self) -> None:
         """Be done with its pictures."""
-        for shared in (self.left, self.right):
+        for shared in (self.left, self.right, *self.seen):
             if shared is not None:
                 shared.done()
 
@@ -134,7 +143,8 @@ class FramePipeline:
         one_segment: bool = False,
     ) -> None:
         self._stages, self._steps = stages, stages.steps
-        self._timeline = Timeline(frames, stages.ops, rate, rules, start, one_segment=one_segment)
+        comparer = stages.ops if stages.card is None else stages.card.comparer
+        self._timeline = Timeline(frames, comparer, rate, rules, start, one_segment=one_segment)
         self._workers = most_workers()
         self.clock = StageClock()
         self.clock.set_workers("synthesize", self._workers)
@@ -162,12 +172,18 @@ class FramePipeline:
         )
 
     def __iter__(self) -> Generator[Frame, None, None]:
-        """Yield finished frames, which are the caller's; see `marked`."""
+        """Yield finished frames, which are the caller's; see `marked`.
+
+        Raises:
+            DeviceError: If they stay on the card.
+        """
         with closing(self.marked()) as frames:
             for frame, _ in frames:
+                if not isinstance(frame, Frame):
+                    raise DeviceError("finished frames stay on the card", "this is a fault of the program")
                 yield replace(frame, picture=_copy(frame.picture)) if self._steps.lends else frame
 
-    def marked(self) -> Generator[tuple[Frame, Mark | None], None, None]:
+    def marked(self) -> Generator[tuple[Finished, Mark | None], None, None]:
         """Yield finished frames, those that begin a segment with its mark; closing it early stops all threads.
 
         A frame's picture may be lent: it is valid until the next frame is asked for.
@@ -195,7 +211,7 @@ class FramePipeline:
                 try:
                     picture = task.parcel.future.result().picture()
                     self.clock.queued("encode", -1)
-                    yield Frame(picture, task.instant.pts, task.instant.duration), task.mark
+                    yield frame_of(picture, task.instant.pts, task.instant.duration), task.mark
                 finally:
                     task.parcel.done()
 
@@ -276,11 +292,11 @@ class _Work:
             right_done.done()
             return _Prepared(interval, before, left_done, None, None)
         if plan is Plan.GUIDED:
-            motion = self._motion.submit(self._estimate, left.picture, right.picture)
-        else:
-            motion = self._motion.submit(self._estimate_restored, left_done.use().future, right_done.use().future)
-            for shared in (left_done, right_done):
-                shared.done_with(motion)
+            motion, seen = self._motion_of_sources(left, right)
+            return _Prepared(interval, before, left_done, right_done, motion, seen)
+        motion = self._motion.submit(self._estimate_restored, left_done.use().future, right_done.use().future)
+        for shared in (left_done, right_done):
+            shared.done_with(motion)
         return _Prepared(interval, before, left_done, right_done, motion)
 
     def _prepare_sources(self, interval: Interval, before: int) -> _Prepared:
@@ -288,11 +304,23 @@ class _Work:
         left, right = interval.left, interval.right
         alone = any(i.t is None for i in interval.instants)
         left_done = self._restored.get(left.index, left.picture) if alone else None
-        motion = None if right is None else self._motion.submit(self._estimate, left.picture, right.picture)
-        return _Prepared(interval, before, left_done, None, motion)
+        motion, seen = (None, ()) if right is None else self._motion_of_sources(left, right)
+        return _Prepared(interval, before, left_done, None, motion, seen)
+
+    def _motion_of_sources(self, left: Anchor, right: Anchor) -> tuple[Future[PairMotion], tuple[Shared[Any], ...]]:
+        """Have the motion between two source frames found, and return the taken pictures that it is asked of."""
+        if self._steps.motion is None:
+            return self._motion.submit(self._estimate, left.picture, right.picture), ()
+        seen = self._taken.get(left.index, left.picture), self._taken.get(right.index, right.picture)
+        return self._motion.submit(self._pair, seen[0].future, seen[1].future), seen
 
     def _restore_later(self, index: int, picture: Picture) -> Future[Any]:
-        return self._restore.submit(self._restore_picture, picture, Moment.of(index))
+        if self._steps.motion is None or self._stages.plan is not Plan.GUIDED:
+            return self._restore.submit(self._restore_picture, picture, Moment.of(index))
+        taken = self._taken.get(index, picture)  # once, for its motion and to be restored
+        restored = self._restore.submit(self._restore_taken, taken.future, Moment.of(index))
+        taken.done_with(restored)
+        return restored
 
     def _take_later(self, _: int, picture: Picture) -> Future[Any]:
         return self._motion.submit(self._steps.take, picture)
@@ -310,24 +338,25 @@ class _Work:
         if self._stages.plan is Plan.INTERPOLATE_FIRST:
             left = prepared.interval.left
             sources = self._taken.get(left.index, left.picture), self._taken.get(right.index, right.picture)
-            made: Shared[Any] = Shared(self._submit(self._between, sources, prepared.motion, instant), self._steps.drop)
+            made: Shared[Any] = Shared(self._submit(self._between, sources, prepared, instant), self._steps.drop)
             moment = Moment(left.index, right.index, float(instant.t))
             sent = self._restore.submit(self._restored_sent, made.future, instant, moment)
             made.done_with(sent)
             return Shared(sent, _close)
         assert prepared.left is not None and prepared.right is not None
         pair = prepared.left.use(), prepared.right.use()
-        return Shared(self._submit(self._between_sent, pair, prepared.motion, instant), _close)
+        return Shared(self._submit(self._between_sent, pair, prepared, instant), _close)
 
     def _submit(
         self,
         work: Callable[[Future[Any], Future[Any], Future[PairMotion], Instant], T],
         pair: tuple[Shared[Any], Shared[Any]],
-        motion: Future[PairMotion],
+        prepared: _Prepared,
         instant: Instant,
     ) -> Future[T]:
-        submitted = self._synthesize.submit(work, pair[0].future, pair[1].future, motion, instant)
-        for shared in pair:
+        assert prepared.motion is not None
+        submitted = self._synthesize.submit(work, pair[0].future, pair[1].future, prepared.motion, instant)
+        for shared in (*pair, *(seen.use() for seen in prepared.seen)):
             shared.done_with(submitted)
         return submitted
 
@@ -335,7 +364,13 @@ class _Work:
         with self._owner.clock.busy("motion"):
             return self._stages.estimator.pair(left, right)
 
+    def _pair(self, left: Future[Any], right: Future[Any]) -> PairMotion:
+        assert self._steps.motion is not None
+        return self._steps.motion.pair(left.result(), right.result())
+
     def _estimate_restored(self, left: Future[Any], right: Future[Any]) -> PairMotion:
+        if self._steps.motion is not None:
+            return self._pair(left, right)
         return self._estimate(self._steps.look(left.result()), self._steps.look(right.result()))
 
     def _restore_picture(self, picture: Picture, moment: Moment) -> Any:
@@ -345,6 +380,11 @@ class _Work:
                 return self._retouched(self._steps.restore(taken), moment)
             finally:
                 self._steps.drop(taken)
+
+    def _restore_taken(self, taken: Future[Any], moment: Moment) -> Any:
+        picture = taken.result()
+        with self._owner.clock.busy("restore"):
+            return self._retouched(self._steps.restore(picture), moment)
 
     def _retouched(self, picture: Any, moment: Moment) -> Any:
         stages = self._stages
@@ -356,7 +396,7 @@ class _Work:
         assert instant.t is not None
         pictures, pair = (left.result(), right.result()), motion.result()
         with self._owner.clock.busy("synthesize"):
-            return self._steps.between(*pictures, pair.at(instant.t), instant.t)
+            return self._steps.between(*pictures, pair, instant.t)
 
     def _between_sent(
         self, left: Future[Any], right: Future[Any], motion: Future[PairMotion], instant: Instant
@@ -382,6 +422,7 @@ class _Work:
             return parcel
         try:
             picture = parcel.picture()
+            assert isinstance(picture, Picture), "what is finished on the host is not handed over on the card"
             with self._owner.clock.busy("synthesize"):
                 finished = finish(picture, instant.index, instant.pts)
         except BaseException:

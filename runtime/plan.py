@@ -13,6 +13,7 @@ from fastrestore.frames import Colour, Matrix, PixelFormat, Siting, StreamInfo
 from fastrestore.geometry import Size
 from fastrestore.models.catalog import motion_model, restoration_chain
 from fastrestore.models.spec import ModelSpec
+from fastrestore.runtime.card_media import require_decodable
 from fastrestore.runtime.media.encoders import find_encoder, output_format, require_size
 from fastrestore.runtime.motion_network import network_grid
 from fastrestore.runtime.restorer import network_tiles
@@ -104,6 +105,7 @@ def make_plan(source: StreamInfo, options: ConvertOptions) -> WorkPlan:
     require_size(options.encode, size, layout)
     motion = motion_model(options.vfi)
     chain = restoration_chain(options.sr, factor_between(source.size, size))
+    require_decodable(source, options, restored=bool(chain))
     plan = WorkPlan(
         source, size, layout, output_colour(source), rate, chain, motion if rate is not None else None, options.plan
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +13,7 @@ from typing import Self
 from fastrestore.config import EncodeOptions
 from fastrestore.errors import EncodeError
 from fastrestore.files import part_path, sync_names
-from fastrestore.frames import Frame
+from fastrestore.runtime.handed import Finished
 from fastrestore.runtime.journal import Done, Record
 from fastrestore.runtime.media.segment import Encoded, SegmentWriter, prove_segment
 from fastrestore.runtime.media.stamps import Stamps
@@ -36,6 +36,8 @@ class Recipe:
     """Seconds of the source that become 0 in the output."""
     decode: bool = True
     """Whether every segment is decoded to prove it."""
+    on_card: bool = False
+    """Whether the encoder is handed frames on a card."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ class SegmentMaker:
 
     def make(
         self,
-        frames: Iterator[tuple[Frame, Mark | None]],
+        frames: Iterator[tuple[Finished, Mark | None]],
         passed: Callable[[Mark | None], Passed],
         on_frame: Callable[[], object],
     ) -> None:
@@ -108,7 +110,7 @@ class SegmentMaker:
                     writer = self._open()  # and the last one's encoder is let go of
                 assert writer is not None, "the first frame begins a segment"
                 with self._clock.busy("encode"):
-                    writer.write(Frame(frame.picture, frame.pts - self._recipe.shift, frame.duration))
+                    writer.write(replace(frame, pts=frame.pts - self._recipe.shift))
                 on_frame()
             else:
                 if writer is None:
@@ -131,7 +133,8 @@ class SegmentMaker:
         part = part_path(self._work.segment(self._number))
         with writing(part):
             part.unlink(missing_ok=True)  # it may be a link, which FFmpeg would follow
-        return SegmentWriter(part, self._recipe.track, self._recipe.encode, after=self._after)
+        recipe = self._recipe
+        return SegmentWriter(part, recipe.track, recipe.encode, after=self._after, on_card=recipe.on_card)
 
     def _close(self, writer: SegmentWriter, passed: Passed) -> None:
         with self._clock.busy("encode"):

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from fastrestore.config import FilmOptions
 from fastrestore.frames import Frame, StreamInfo
+from fastrestore.runtime.media.card_reader import CardReader
+from fastrestore.runtime.media.card_reading import CardReading
 from fastrestore.runtime.media.reader import VideoReader
 from fastrestore.runtime.observation import Opening
 from fastrestore.runtime.resume import Entered, frames_from, known
@@ -31,6 +33,8 @@ class Source:
     """When it may be read, where several runs go side by side; None at any time."""
     fields: Fielding | None = None
     """What becomes of the file's frames before anything else is done to them, or None."""
+    card: CardReading | None = None
+    """How pictures are made that stay on a card, whenever the file is opened again; None reads as the reader does."""
 
     @classmethod
     def of_file(
@@ -129,8 +133,21 @@ class Source:
             DecodeError: If it cannot be read.
         """
         assert self.reader is not None, "only files are opened again"
-        with self.reader.again() as reader:
+        with self.reader.again() if self.card is None else CardReader(self.reader, self.card) as reader:
             yield replace(self, frames=pictures_of(reader, self.fields), reader=reader, turn=None)
+
+    @contextmanager
+    def on_card(self, card: CardReading) -> Iterator[Source]:
+        """Open the file once more, its pictures to stay on a card; give all of them back on the way out.
+
+        Raises:
+            DecodeError: If it cannot be read there.
+        """
+        with replace(self, card=card).again() as source:
+            try:
+                yield replace(source, turn=self.turn)
+            finally:
+                card.forsake()
 
 
 def pictures_of(reader: VideoReader, fields: Fielding | None) -> Iterable[Frame]:

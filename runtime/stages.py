@@ -7,18 +7,22 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
-from fastrestore.config import ConvertOptions, Plan
-from fastrestore.errors import DeviceError, EngineError, OutOfDeviceMemoryError
+from fastrestore.config import ConvertOptions, Media, Plan
+from fastrestore.errors import DeviceError, EngineError, OutOfDeviceMemoryError, UsageError
 from fastrestore.geometry import Size
 from fastrestore.kernels.ops import open_ops
 from fastrestore.models.catalog import motion_model
 from fastrestore.models.spec import FACE_PX, ModelSpec
 from fastrestore.runtime.engine import BackendChoice, BuiltAhead, Engine, choose_backend
 from fastrestore.runtime.engine_pool import EnginePool
-from fastrestore.runtime.motion import open_estimator
+from fastrestore.runtime.media.card_reading import ON_HOST, CardReading, Nvdec
+from fastrestore.runtime.media.encoders import find_encoder
+from fastrestore.runtime.motion import MotionEstimator, open_estimator
 from fastrestore.runtime.on_device.engine import AddressEngine
+from fastrestore.runtime.on_device.motion import MotionNetwork
 from fastrestore.runtime.on_device.opening import Task, open_steps
-from fastrestore.runtime.on_device.picture import Form
+from fastrestore.runtime.on_device.picture import Form, encoder_takes
+from fastrestore.runtime.on_device.steps import DeviceSteps
 from fastrestore.runtime.pipeline import Stages
 from fastrestore.runtime.plan import WorkPlan
 from fastrestore.runtime.restorer import Output, Restorer
@@ -54,14 +58,29 @@ def open_stages(
         restorer = Restorer(engines, ops, Output(plan.size, plan.format, plan.colour), tile=options.tile)
         estimator = open_estimator(motion, ops, opened.get(motion.name))
         rebuilding = None if faces is None else opened[faces.name]
-        on_device, way = _open_on_device(stack, engines, plan, options, shared=pool.shared)
+        if options.tuned and choice is not None:
+            choice = replace(choice, reason=options.tuned)
+        network = _motion_on_card(opened.get(motion.name), estimator)
+        on_device, way = _open_on_device(stack, engines, plan, options, motion=network, shared=pool.shared)
+        card = _card_reading(on_device, way, options)
         if way and choice is not None:
             choice = replace(choice, reason=f"{choice.reason}; {way}")
-        yield Stages(ops, restorer, estimator, plan.order, on_device, faces=rebuilding), choice
+        yield Stages(ops, restorer, estimator, plan.order, on_device, faces=rebuilding, card=card), choice
+
+
+def _motion_on_card(engine: Engine | None, estimator: MotionEstimator) -> MotionNetwork | None:
+    """Return the network that finds motion if it runs by addresses, so that its pictures can stay on the card."""
+    return MotionNetwork(engine, estimator) if isinstance(engine, AddressEngine) else None
 
 
 def _open_on_device(
-    stack: ExitStack, engines: Sequence[Engine], plan: WorkPlan, options: ConvertOptions, *, shared: bool
+    stack: ExitStack,
+    engines: Sequence[Engine],
+    plan: WorkPlan,
+    options: ConvertOptions,
+    *,
+    motion: MotionNetwork | None = None,
+    shared: bool,
 ) -> tuple[Steps[Any] | None, str]:
     """Open the steps on the card that all engines run on by addresses, if they do, and say which way frames take.
 
@@ -76,13 +95,56 @@ def _open_on_device(
     if options.film.faces:
         return None, "frames go through the host's memory: faces are rebuilt there"
     source = Form(plan.source.size, plan.source.format, plan.source.colour)
-    task = Task(source, Form(plan.size, plan.format, plan.colour), plan.order, options.tile)
+    handed, where = _handed_over(plan, options)
+    task = Task(source, Form(plan.size, plan.format, plan.colour, for_encoder=handed), plan.order, options.tile)
+    task = replace(task, batch=options.batch, decodes=options.media is Media.CARD)
+    if motion is not None and motion.engine.device is not addressed[0].device:
+        motion = None
     try:
-        return stack.enter_context(open_steps(addressed, task)), "frames stay on the card"
+        steps = stack.enter_context(open_steps(addressed, task, slots=options.streams, motion=motion))
+        return steps, f"frames stay on the card{where}{_motion_found(steps, task, plan, motion)}"
     except DeviceError as error:  # a driver too old for the kernels, or too little memory for pictures
         if shared and isinstance(error, OutOfDeviceMemoryError):
             raise
         return None, f"frames go through the host's memory: {error.message}"
+
+
+def _motion_found(steps: DeviceSteps, task: Task, plan: WorkPlan, motion: MotionNetwork | None) -> str:
+    """Return what to say of where motion is found, if a network finds it."""
+    if plan.motion is None or plan.motion.classical:
+        return ""
+    if steps.motion is not None:
+        return "; motion is found there"
+    place = "its network has opened another card" if motion is None else motion.place(task.seen.size)
+    why = place if isinstance(place, str) else "memory does not suffice for both"
+    return f"; motion is found through the host's memory: {why}"
+
+
+def _card_reading(steps: Steps[Any] | None, way: str, options: ConvertOptions) -> CardReading | None:
+    """Return how the source is read if the card decodes it, or None if that was not asked for.
+
+    Raises:
+        UsageError: If it was, and frames do not stay on a card.
+    """
+    if options.media is not Media.CARD:
+        return None
+    if not isinstance(steps, DeviceSteps) or steps.decoded is None:
+        why = way or f"backend `{options.backend}` does not run on addresses of a card"
+        raise UsageError(f"`--media {Media.CARD}` needs frames that stay on a card: {why}", ON_HOST)
+    decoded = steps.decoded
+    return CardReading(Nvdec(decoded.device), decoded.adopt, decoded.forsake, decoded)
+
+
+def _handed_over(plan: WorkPlan, options: ConvertOptions) -> tuple[bool, str]:
+    """Return whether finished frames are handed to an encoder on the card, and what to say of them."""
+    if options.media is not Media.CARD or not find_encoder(options.encode).on_card:
+        return False, ""
+    why = ""
+    if options.film:
+        why = "stages for old film end there"
+    elif not encoder_takes(plan.size, plan.format):
+        why = f"the encoder takes {plan.size} {plan.format.name} from there only"
+    return not why, f"; finished ones go through the host's memory: {why}" if why else " and are encoded there"
 
 
 def largest_inputs(plan: WorkPlan, options: ConvertOptions) -> dict[str, Size]:
@@ -96,6 +158,21 @@ def largest_inputs(plan: WorkPlan, options: ConvertOptions) -> dict[str, Size]:
         return {}
     found = {spec.name: backend.largest(spec, size) for spec, size in networks}
     return {name: size for name, size in found.items() if size is not None}
+
+
+def unable(plan: WorkPlan, options: ConvertOptions) -> str | None:
+    """Return why a plan's networks cannot run here on the backend that is asked for, or None if they can.
+
+    Loads no engine.
+    """
+    networks = _networks(plan, face_network(options.film))
+    try:
+        backend = choose_backend(options.backend, networks).backend
+    except (UsageError, EngineError) as error:
+        return error.message
+    if not isinstance(backend, BuiltAhead):
+        return None
+    return next(filter(None, (backend.missing(spec, size) for spec, size in networks)), None)
 
 
 def _networks(plan: WorkPlan, faces: ModelSpec | None) -> list[tuple[ModelSpec, Size]]:

@@ -7,18 +7,29 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, Generic, Protocol, Self, TypeVar
 
-from fastrestore.frames import Motion, Picture
+from fastrestore.frames import Picture
 from fastrestore.kernels.ops import Ops
+from fastrestore.runtime.handed import HandedPicture
+from fastrestore.runtime.motion import PairMotion
 from fastrestore.runtime.restorer import Restorer
 
 T = TypeVar("T")
+_Seen = TypeVar("_Seen", contravariant=True)
+
+
+class PictureMotion(Protocol[_Seen]):
+    """Finds motion between pictures where they are. May be called from several threads at once."""
+
+    def pair(self, left: _Seen, right: _Seen) -> PairMotion:
+        """Return the motion between two pictures, which stay what they are as long as it is asked for."""
+        ...
 
 
 class Parcel(Protocol):
-    """A finished frame's picture, on its way to the host's memory."""
+    """A finished frame's picture, on its way to the host's memory, or being finished on a card to stay there."""
 
-    def picture(self) -> Picture:
-        """Wait until it is here and return it; where the steps lend pictures, valid until this is closed.
+    def picture(self) -> Picture | HandedPicture:
+        """Wait until it is finished and return it; where the steps lend pictures, valid until this is closed.
 
         Raises:
             FastRestoreError: If the work that made it failed.
@@ -57,6 +68,16 @@ class Steps(Protocol[T]):
         """Whether a parcel's picture is lost when the parcel is closed."""
         ...
 
+    @property
+    def hands_over(self) -> bool:
+        """Whether finished pictures stay on a card, for the encoder there."""
+        ...
+
+    @property
+    def motion(self) -> PictureMotion[T] | None:
+        """Finds motion between pictures as they are here; None where it is found on the host's."""
+        ...
+
     def take(self, picture: Picture) -> T:
         """Take a source picture in."""
         ...
@@ -69,8 +90,12 @@ class Steps(Protocol[T]):
         """
         ...
 
-    def between(self, left: T, right: T, motion: Motion, t: float) -> T:
-        """Return the picture at `t` in (0, 1) between two others of one size."""
+    def between(self, left: T, right: T, motion: PairMotion, t: float) -> T:
+        """Return the picture at `t` in (0, 1) between two others of one size, along a motion at that instant.
+
+        Raises:
+            EngineError: If a network that finds the motion fails.
+        """
         ...
 
     def look(self, picture: T) -> Picture:
@@ -78,7 +103,7 @@ class Steps(Protocol[T]):
         ...
 
     def send(self, picture: T) -> Parcel:
-        """Send a picture to the host."""
+        """Send a picture to where it is encoded."""
         ...
 
     def drop(self, picture: T) -> None:
@@ -117,6 +142,16 @@ class HostSteps:
         """See `Steps.lends`."""
         return False
 
+    @property
+    def hands_over(self) -> bool:
+        """See `Steps.hands_over`."""
+        return False
+
+    @property
+    def motion(self) -> PictureMotion[Picture] | None:
+        """See `Steps.motion`."""
+        return None
+
     def take(self, picture: Picture) -> Picture:
         """See `Steps.take`."""
         return picture
@@ -125,9 +160,9 @@ class HostSteps:
         """See `Steps.restore`."""
         return self._restorer.restore(picture)
 
-    def between(self, left: Picture, right: Picture, motion: Motion, t: float) -> Picture:
+    def between(self, left: Picture, right: Picture, motion: PairMotion, t: float) -> Picture:
         """See `Steps.between`."""
-        return self._ops.synthesize(left, right, motion, t)
+        return self._ops.synthesize(left, right, motion.at(t), t)
 
     def look(self, picture: Picture) -> Picture:
         """See `Steps.look`."""

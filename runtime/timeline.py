@@ -18,9 +18,8 @@ from itertools import chain
 
 from fastrestore.config import Spans
 from fastrestore.frames import EXACT_S, Frame, Picture
-from fastrestore.kernels.ops import Ops
 from fastrestore.runtime.cadence import Beat, Hold, retime
-from fastrestore.runtime.observation import Observed, Observer, Opening
+from fastrestore.runtime.observation import Comparer, Observed, Observer, Opening
 
 LONGEST_HOLD_FRAMES = 4
 """A picture repeated more often than this is meant to stand still; each of its frames is kept as it is."""
@@ -108,7 +107,7 @@ class Timeline:
 
     Args:
         frames: The source, timestamps rising.
-        ops: Pixel kernels, for the statistics.
+        comparer: Tells how pictures differ.
         rate: Output frames a second, or None for the source's own instants.
         rules: How instants are chosen.
         start: The segment that `frames` begin with; None for the first.
@@ -118,14 +117,14 @@ class Timeline:
     def __init__(
         self,
         frames: Iterable[Frame],
-        ops: Ops,
+        comparer: Comparer,
         rate: Fraction | None,
         rules: Rules | None = None,
         start: SegmentStart | None = None,
         *,
         one_segment: bool = False,
     ) -> None:
-        self._frames, self._ops, self._rate = frames, ops, rate
+        self._frames, self._comparer, self._rate = frames, comparer, rate
         self._rules, self._start, self._one_segment = rules or Rules(), start, one_segment
         self._opening = start.opening if start else Opening()
         self.stats = TimelineStats()
@@ -184,7 +183,7 @@ class Timeline:
 
     def _at_rate(self, frames: Iterator[Frame], rate: Fraction) -> Iterator[Interval]:
         index = self.stats.output_frames
-        observer = Observer(self._ops, self._rules.spans, self._opening)
+        observer = Observer(self._comparer, self._rules.spans, self._opening)
         for own in _Segments(observer.observe(frames)):
             start: SegmentStart | None = self._segment(own.opening, index)
             left: Anchor | None = None

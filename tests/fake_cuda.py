@@ -63,7 +63,7 @@ CUresult cuStreamSynchronize(void *s) { NEED_CONTEXT; return s ? 0 : INVALID; }
 CUresult cuStreamWaitEvent(void *s, void *e, unsigned f) { NEED_CONTEXT; return s && e && !f ? 0 : INVALID; }
 CUresult cuEventCreate(void **e, unsigned f) { NEED_CONTEXT; int *m = malloc(8); *m = f; *e = m; live++; return 0; }
 CUresult cuEventDestroy_v2(void *e) { NEED_CONTEXT; free(e); live--; return 0; }
-CUresult cuEventRecord(void *e, void *s) { NEED_CONTEXT; return e && s ? 0 : INVALID; }
+CUresult cuEventRecord(void *e, void *s) { NEED_CONTEXT; return e ? 0 : INVALID; }  // 0: where others work
 CUresult cuEventSynchronize(void *e) { NEED_CONTEXT; return e ? 0 : INVALID; }
 CUresult cuEventQuery(void *e) { NEED_CONTEXT; return e ? 0 : INVALID; }
 CUresult cuEventElapsedTime(float *ms, void *a, void *b) {

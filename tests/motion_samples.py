@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrestore.frames import FORMATS, Colour, Matrix, Picture
+from fastrestore.models import store
 from fastrestore.models.spec import Artifact, ModelSpec, Task, Tensor
 from fastrestore.runtime.engine import Engine
 
@@ -118,6 +120,32 @@ def echo(folder: Path, *, multiple_px: int = 1) -> ModelSpec:
     graph.add("Concat", graph.channels(LEFT, 0, 2), graph.channels(RIGHT, 0, 2), axis=1, to=FLOW)
     graph.add("Add", graph.channels(LEFT, 2, 3), graph.add("Mul", INSTANT, graph.constant(0)), to=MASK)
     return graph.save(folder, "echo", multiple_px=multiple_px)
+
+
+def in_half(spec: ModelSpec) -> ModelSpec:
+    """Give a network a file in half precision too: what goes in and comes out is, instants excepted."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    path = store.locate(spec, "fp32")
+    model = onnx.load(path)
+    graph = model.graph
+    inside = {tensor.name: f"{tensor.name} in fp32" for tensor in (*spec.inputs, *spec.outputs) if tensor.half}
+    for node in graph.node:
+        for names in (node.input, node.output):
+            names[:] = [inside.get(name, name) for name in names]
+    for value in (*graph.input, *graph.output):
+        if value.name in inside:
+            value.type.tensor_type.elem_type = TensorProto.FLOAT16
+    for name in (value.name for value in graph.input if value.name in inside):
+        graph.node.insert(0, helper.make_node("Cast", [name], [inside[name]], to=TensorProto.FLOAT))
+    for name in (value.name for value in graph.output if value.name in inside):
+        graph.node.append(helper.make_node("Cast", [inside[name]], [name], to=TensorProto.FLOAT16))
+    half = path.with_name("model.fp16.onnx")
+    onnx.save(model, half)
+    assert spec.folder is not None
+    artifact = Artifact(half.relative_to(spec.folder), hashlib.sha256(half.read_bytes()).hexdigest())
+    return replace(spec, artifacts={**spec.artifacts, "fp16": artifact})
 
 
 def broken(folder: Path, value: float, *, any_instant: bool) -> ModelSpec:

@@ -37,8 +37,9 @@ from fastrestore.batch.lanes import Policy
 from fastrestore.batch.outcome import Item
 from fastrestore.batch.run import Batch
 from fastrestore.batch.settings import options_from
-from fastrestore.bench.machine import CoreUse, machine, software
+from fastrestore.bench.machine import CoreUse
 from fastrestore.config import ConvertOptions
+from fastrestore.runtime.machine import machine, software
 from fastrestore.runtime.report import Trace, tracing
 
 CASES = {

@@ -39,7 +39,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "onnxruntime, second thread bound": {"entries": {"session.intra_op_thread_affinities": "2"}},
     "onnxruntime, dynamic blocks": {"entries": {"session.dynamic_block_base": "4"}},
     "openvino": {"properties": {}},
-    "openvino, one shape": {"properties": {}, "one_shape": True},
+    "openvino, dynamic shape": {"properties": {}, "dynamic": True},
     "openvino, threads bound": {"properties": {"ENABLE_CPU_PINNING": True}},
     "openvino, denormals as zero": {"properties": {"CPU_DENORMALS_OPTIMIZATION": True}},
 }
@@ -80,7 +80,7 @@ def openvino_run(path: str, threads: int, options: dict[str, Any], given: Any, o
     library = load_library()
     core = library.Core()
     model = core.read_model(path)
-    if options.get("one_shape"):
+    if not options.get("dynamic"):
         model.reshape({0: list(given.shape)})
     properties = {
         "INFERENCE_NUM_THREADS": threads,
@@ -115,12 +115,13 @@ def work(name: str, model: str, size: Size, threads: int) -> None:
         _say({"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu})
 
 
-def compare(model: str, size: Size, threads: int, rounds: int) -> None:
-    """Run all configurations in turn and print the table."""
+def compare(model: str, size: Size, threads: int, rounds: int, only: str) -> None:
+    """Run all configurations whose names begin with `only` in turn and print the table."""
     command = [sys.executable, __file__, model, "--size", str(size), "--threads", str(threads), "--configuration"]
     workers = {
         name: subprocess.Popen([*command, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for name in CONFIGURATIONS
+        if name.startswith(only)
     }
     peaks = {name: _heard(worker)["peak_mib"] for name, worker in workers.items()}
     found: dict[str, list[dict[str, float]]] = {name: [] for name in workers}
@@ -130,7 +131,7 @@ def compare(model: str, size: Size, threads: int, rounds: int) -> None:
             worker.stdin.write("run\n")
             worker.stdin.flush()
             found[name].append(_heard(worker))
-    first = found["onnxruntime"]
+    first = next(iter(found.values()))
     sys.stdout.write(f"{model}, {size}, {threads} threads, {rounds} rounds\n")
     for name, runs in found.items():
         wall, cpu = (1000 * statistics.median(run[key] for run in runs) for key in ("wall", "cpu"))
@@ -161,13 +162,14 @@ def main() -> None:
     parser.add_argument("--size", default="640x480")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--only", default="", choices=("", "onnxruntime", "openvino"))
     parser.add_argument("--configuration", choices=CONFIGURATIONS, help=argparse.SUPPRESS)
     told = parser.parse_args()
     width, height = map(int, told.size.split("x"))
     if told.configuration:
         work(told.configuration, told.model, Size(width, height), told.threads)
     else:
-        compare(told.model, Size(width, height), told.threads, told.rounds)
+        compare(told.model, Size(width, height), told.threads, told.rounds, told.only)
 
 
 if __name__ == "__main__":

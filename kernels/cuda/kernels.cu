@@ -2,6 +2,7 @@
 #include "planes_to_tiles.cu"
 #include "tiles_to_planes.cu"
 #include "motion.cu"
+#include "motion_network.cu"
 #include "synthesize.cu"
 #include "statistics.cu"
 #include "resample.cu"

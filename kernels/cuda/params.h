@@ -92,6 +92,39 @@ struct DisagreementParams {
   int32_t columns, rows;
 };
 
+struct PlanesToReducedParams {
+  Planes source;
+  uint64_t tile;  // (3, height, width)
+  float matrix[9], offset[3];
+  float siting_x, siting_y;
+  int32_t width, height;
+  int32_t columns, rows;  // the rest of the tile repeats the last one
+  int32_t shrink;         // a power of two, 2 or more: pixels of the source for one of the tile, along a side
+  int32_t half;
+};
+
+struct FillParams {
+  uint64_t address;
+  int32_t count;
+  int32_t half;
+  float value;
+  int32_t unused;
+};
+
+struct PlaceMotionParams {
+  uint64_t flow;                   // (4, network_height, network_width): x, y to the left, x, y to the right
+  uint64_t mask;                   // (network_height, network_width)
+  uint64_t packed;                 // float4 a cell, as of fr_pack_motion
+  uint64_t share;                  // (height, width) float
+  uint64_t broken;                 // int32 that becomes 1 where a number is not finite; 0 if nobody asks
+  int32_t network_width, network_height;
+  int32_t columns, rows;           // of the network's output that belong to the picture, padded to `shrink`
+  int32_t width, height;           // of the motion to be made
+  int32_t shrink;
+  int32_t half_flow, half_mask;
+  float reach;
+};
+
 // What fr_statistics adds to; the host sums the slots.
 struct StatisticsSlot {
   unsigned long long total;  // of absolute differences

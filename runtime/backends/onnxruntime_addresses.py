@@ -11,8 +11,9 @@ from fastrestore.errors import DeviceError, OutOfDeviceMemoryError
 from fastrestore.models.spec import ModelSpec
 from fastrestore.runtime.backends.onnxruntime_cuda import OnnxRuntimeCudaEngine
 from fastrestore.runtime.backends.onnxruntime_session import translated
+from fastrestore.runtime.devices.shared_device import SharedDevice
 from fastrestore.runtime.engine_key import Profile
-from fastrestore.runtime.memory import Device, Event, Owner, Stream, open_device
+from fastrestore.runtime.memory import Device, Event, Owner, Stream
 
 _NO_WAIT = "disable_synchronize_execution_providers"
 """Run option: the host goes on while the card computes."""
@@ -93,7 +94,7 @@ class AddressedEngine(OnnxRuntimeCudaEngine):
         session: The session for arrays of the host; owned from now on.
         half: Whether it is of the fp16 file.
         reopen: Opens another session of the same file on the stream of a handle.
-        card: Opens the card.
+        card: The card, shared with the backend's other engines.
     """
 
     def __init__(
@@ -103,7 +104,7 @@ class AddressedEngine(OnnxRuntimeCudaEngine):
         *,
         half: bool,
         reopen: Callable[[int], Any],
-        card: Callable[[], Device] = open_device,
+        card: SharedDevice,
     ) -> None:
         super().__init__(spec, session, half=half)
         self._reopen, self._card = reopen, card
@@ -111,9 +112,9 @@ class AddressedEngine(OnnxRuntimeCudaEngine):
 
     @property
     def device(self) -> Device:
-        """See `AddressEngine.device`. Opened when it is first asked for."""
+        """See `AddressEngine.device`. Joined when it is first asked for."""
         if self._device is None:
-            self._device = self._card()
+            self._device = self._card.join()
         return self._device
 
     @property
@@ -138,5 +139,5 @@ class AddressedEngine(OnnxRuntimeCudaEngine):
         """See `Engine.close`."""
         super().close()
         if self._device is not None:
-            device, self._device = self._device, None
-            device.close()
+            self._device = None
+            self._card.leave()

@@ -23,6 +23,7 @@ from fastrestore.runtime import gate
 from fastrestore.runtime.backends.host_engine import HostEngine
 from fastrestore.runtime.backends.onnxruntime_session import require_tensors, session_options, translated
 from fastrestore.runtime.devices.driver import DriverFacts, driver
+from fastrestore.runtime.devices.shared_device import SharedDevice
 from fastrestore.runtime.memory import usable_cards
 
 PACKAGE = "onnxruntime-gpu"
@@ -74,6 +75,7 @@ class OnnxRuntimeCuda:
 
     def __init__(self, stream: int = 0, card: Callable[[], DriverFacts | str] = driver) -> None:
         self._stream, self._card = stream, card
+        self._shared = SharedDevice()
 
     def unavailable_because(self) -> str | None:
         """See `Backend.unavailable_because`. Nothing is loaded but the driver, and that before any library needs it."""
@@ -125,7 +127,7 @@ class OnnxRuntimeCuda:
         def reopen(stream: int) -> Any:
             return OnnxRuntimeCuda(stream, self._card)._session(spec, path, threads)
 
-        return AddressedEngine(spec, session, half=half, reopen=reopen)
+        return AddressedEngine(spec, session, half=half, reopen=reopen, card=self._shared)
 
     def _session(self, spec: ModelSpec, path: Path, threads: int) -> Any:
         """Open a session of which everything but the arithmetic of sizes runs on the card."""

@@ -2,8 +2,8 @@
 
 What was measured is in docs/performance.md. In short, why some things are absent here:
 
-* A model compiled for one shape runs 1 to 3 % faster than one of dynamic shape, and costs 30 to 60 ms for each shape:
-  one of dynamic shape serves all. A batch of tiles gains nothing over one tile after the other.
+* No model of dynamic shape: one compiled for a shape needs less memory and is a little faster, and the tiles of a run
+  have one shape. A batch of tiles gains nothing over one tile after the other.
 * Compiling takes less than 0.1 s: a cache of compiled models, which are executable content, would risk more than it
   gains.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -26,7 +26,7 @@ from fastrestore.config import cpu_count
 from fastrestore.errors import DeviceError, EngineError, EngineIncompatibleError, EngineProofError, UsageError
 from fastrestore.geometry import Size
 from fastrestore.models import store
-from fastrestore.models.spec import FACE_PX, ModelSpec, Task
+from fastrestore.models.spec import ModelSpec, Task
 from fastrestore.runtime import gate
 from fastrestore.runtime.backends.host_engine import HostEngine
 from fastrestore.runtime.engine_key import Shape
@@ -35,8 +35,8 @@ PRECISION_VARIABLE = "FASTRESTORE_OPENVINO_PRECISION"
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 """Our names of precisions, and the library's."""
 _TELEMETRY = "openvino_telemetry"
-_PROVED_AT = ((1, 145, 193), (2, 81, 67))
-"""Batch, height, width. Odd, so that the ends of rows, which vector code treats apart, are looked at too."""
+_MOST_SHAPES = 2
+"""Compiled models that an engine keeps: a run gives a network one shape, or two where a chain has it twice."""
 
 
 class OpenVino:
@@ -88,37 +88,74 @@ class OpenVino:
     def open(self, spec: ModelSpec, *, threads: int, size: Size | None = None) -> OpenVinoEngine:
         """See `Backend.open`. The fp32 file is taken: the library rounds to bfloat16 by itself.
 
-        Motion networks stay in fp32: bfloat16 has 8 bits, and they count pixels.
-
-        Raises:
-            EngineProofError: If it does not compute what ONNX Runtime computes.
+        Motion networks stay in fp32: bfloat16 has 8 bits, and they count pixels. `size` is not looked at: the tiles
+        of such a picture are known when the first comes.
         """
         precision = "fp32" if spec.task is Task.MOTION else self.precision()
         path = store.locate(spec, "fp32")
         core = _core()
         with _translated(f"`{spec.name}`"):
-            compiled = core.compile_model(core.read_model(path), "CPU", _settings(precision, threads))
-            engine = OpenVinoEngine(spec, compiled)
-        try:
+            model = core.read_model(path)
+        _require_tensors(spec, model)
+        facts = _facts(spec, core, precision)
+
+        def compiled_for(shape: Shape) -> FixedEngine:
+            with _translated(f"`{spec.name}` at {shape}"):
+                dimensions = (shape.batch, shape.height, shape.width)
+                model.reshape({tensor.name: list(tensor.shape(*dimensions)) for tensor in spec.inputs})
+                compiled = core.compile_model(model, "CPU", _settings(precision, threads))
+                engine = FixedEngine(spec, compiled)
             _check_precision(compiled, precision)
-            _require_proof(engine, _facts(spec, core, precision), threads)
-        except BaseException:
-            engine.close()
-            raise
+            _require_proof(engine, shape, facts, threads)
+            return engine
+
         self._opened.add(precision)
-        return engine
+        return OpenVinoEngine(spec, compiled_for)
 
 
 class OpenVinoEngine(HostEngine):
-    """A compiled model of OpenVINO behind the engine protocol."""
+    """A network of OpenVINO, compiled for each shape of input at its first run, and then proved: at that very shape.
+
+    What a run gives depends on its inputs alone, not on the shapes that came before.
+
+    Args:
+        spec: The model.
+        compiled_for: Compiles it for a shape and proves the result; raises `EngineProofError` if that fails.
+    """
+
+    def __init__(self, spec: ModelSpec, compiled_for: Callable[[Shape], FixedEngine]) -> None:
+        super().__init__(spec)
+        self._compiled_for = compiled_for
+        self._engines: dict[Shape, FixedEngine] = {}
+        """By shape, the most recently used last."""
+
+    def _run(self, inputs: Mapping[str, NDArray[np.float32]], out: Mapping[str, NDArray[np.float32]]) -> None:
+        batch, _, height, width = inputs[self._spec.inputs[0].name].shape
+        shape = Shape(batch, height, width)
+        engine = self._engines.pop(shape, None)
+        if engine is None:
+            while len(self._engines) >= _MOST_SHAPES:  # before the next one asks for memory
+                self._engines.pop(next(iter(self._engines))).close()
+            engine = self._compiled_for(shape)
+        self._engines[shape] = engine
+        engine.run(inputs, out)
+
+    def _release(self) -> None:
+        for engine in self._engines.values():
+            engine.close()
+        self._engines.clear()
+
+
+class FixedEngine(HostEngine):
+    """A model that was compiled for one shape of input.
+
+    Args:
+        spec: The model.
+        compiled: As the library gives it.
+    """
 
     def __init__(self, spec: ModelSpec, compiled: Any) -> None:
         super().__init__(spec)
-        names = tuple({name for port in ports for name in port.names} for ports in (compiled.inputs, compiled.outputs))
-        wanted = {tensor.name for tensor in spec.inputs}, {tensor.name for tensor in spec.outputs}
-        counts = len(compiled.inputs), len(compiled.outputs)
-        if not (wanted[0] <= names[0] and wanted[1] <= names[1] and counts == (len(wanted[0]), len(wanted[1]))):
-            raise EngineIncompatibleError(f"tensors {names}", f"{wanted}", "the catalogue and the file disagree")
         self._request: Any = compiled.create_infer_request()
 
     def _run(self, inputs: Mapping[str, NDArray[np.float32]], out: Mapping[str, NDArray[np.float32]]) -> None:
@@ -178,6 +215,19 @@ def _settings(precision: str, threads: int) -> dict[str, Any]:
     }
 
 
+def _require_tensors(spec: ModelSpec, model: Any) -> None:
+    """Refuse a file that has not the tensors of the catalogue.
+
+    Raises:
+        EngineIncompatibleError: If it has others.
+    """
+    names = tuple({name for port in ports for name in port.names} for ports in (model.inputs, model.outputs))
+    wanted = {tensor.name for tensor in spec.inputs}, {tensor.name for tensor in spec.outputs}
+    counts = len(model.inputs), len(model.outputs)
+    if not (wanted[0] <= names[0] and wanted[1] <= names[1] and counts == (len(wanted[0]), len(wanted[1]))):
+        raise EngineIncompatibleError(f"tensors {names}", f"{wanted}", "the catalogue and the file disagree")
+
+
 def _check_precision(compiled: Any, wanted: str) -> None:
     """Refuse a model that is computed in another precision than was asked for: OpenVINO changes it silently."""
     found = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
@@ -187,12 +237,9 @@ def _check_precision(compiled: Any, wanted: str) -> None:
         )
 
 
-def _require_proof(engine: OpenVinoEngine, facts: Mapping[str, str], threads: int) -> None:
-    spec = engine.spec
-    step, sizes = spec.multiple_px, [(1, FACE_PX, FACE_PX)] if spec.task is Task.FACE else _PROVED_AT
-    shapes = [Shape(batch, -(-height // step) * step, -(-width // step) * step) for batch, height, width in sizes]
+def _require_proof(engine: FixedEngine, shape: Shape, facts: Mapping[str, str], threads: int) -> None:
     try:
-        gate.require_proof(engine, facts=facts, reference=lambda: gate.reference(spec, threads), shapes=shapes)
+        gate.require_proof(engine, facts=facts, reference=lambda: gate.reference(engine.spec, threads), shapes=[shape])
     except EngineProofError as error:
         if facts["precision"] == "fp32":
             raise

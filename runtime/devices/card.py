@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fastrestore.runtime.devices.dlpack import Exposed, Place
 from fastrestore.runtime.devices.driver import DriverFacts
 from fastrestore.runtime.memory import Owner, view
 
@@ -27,7 +28,7 @@ class CardDevice(Owner):
 
     def __init__(self, facts: DriverFacts, index: int) -> None:
         super().__init__()
-        self._card = facts.cards[index]
+        self._card, self._index = facts.cards[index], index
         self._driver = facts.release or f"CUDA {facts.cuda}"
 
     @property
@@ -49,6 +50,11 @@ class CardDevice(Owner):
         """See `Device.current`. Contexts are a stack in each thread: what was current before is again afterwards."""
         self._require_open()
         return self.pushed()
+
+    def exposed(self, address: int, size_bytes: int) -> Exposed:
+        """See `Device.exposed`."""
+        self._require_open()
+        return Exposed(Place.CUDA, self._index, address)
 
     @abstractmethod
     def pushed(self) -> AbstractContextManager[None]:

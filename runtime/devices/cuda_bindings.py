@@ -20,6 +20,8 @@ from fastrestore.runtime.memory import DeviceBuffer, DeviceMemory, Event, Graph,
 PACKAGE = "cuda-bindings"
 REMEDY = "`pip install 'cuda-bindings>=12.8'`"
 _OUT_OF_MEMORY, _NOT_READY = 2, 600
+_LEGACY_STREAM = 1
+"""CU_STREAM_LEGACY: what a stream of 0 means to libraries, whatever it means to this process."""
 
 
 def installed() -> str | None:
@@ -125,6 +127,11 @@ class CudaDevice(CardDevice):
         flags = kinds.CU_EVENT_DEFAULT if timed else kinds.CU_EVENT_DISABLE_TIMING
         with self.current():
             return CudaEvent(self, self.call(self._cuda.cuEventCreate(flags)))
+
+    def record_default(self, event: Event) -> None:
+        """See `Device.record_default`."""
+        with self.current():
+            self.call(self._cuda.cuEventRecord(event.handle, _LEGACY_STREAM))
 
     def synchronize(self) -> None:
         """See `Device.synchronize`."""

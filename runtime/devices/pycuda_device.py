@@ -113,6 +113,12 @@ class PycudaDevice(CardDevice):
             kinds = pycuda.event_flags
             return PycudaEvent(self, pycuda.Event(kinds.DEFAULT if timed else kinds.DISABLE_TIMING))
 
+    def record_default(self, event: Event) -> None:
+        """See `Device.record_default`."""
+        assert isinstance(event, PycudaEvent)
+        with self.calling():
+            event.event.record()
+
     def synchronize(self) -> None:
         """See `Device.synchronize`."""
         with self.calling():

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from fastrestore.frames import Frame
 from fastrestore.runtime.engine_pool import EnginePool
 from fastrestore.runtime.fleet.order import Assignment, Facts, Made, Order
 from fastrestore.runtime.fleet.reading import Reading
@@ -92,7 +91,10 @@ class SegmentWorker:
         )
         self._treating = None if film_work is None else film_work.treating
         self._stages = stages if film_work is None else film_work.joined_to(stages)
-        self._reading = self._open.enter_context(closing(Reading(making.source, self._treating)))
+        source = replace(making.source, card=stages.card)
+        if stages.card is not None:
+            self._open.callback(stages.card.forsake)
+        self._reading = self._open.enter_context(closing(Reading(source, self._treating)))
         header = header_for(making.plan, order.options, choice.identity if choice else "", order.source)
         backend, reason = (choice.backend.describe(), choice.reason) if choice else ("", "")
         self.facts = Facts(order.film, header.settings, header.source, backend, reason, processor())
@@ -121,11 +123,13 @@ class SegmentWorker:
             part.unlink(missing_ok=True)  # it may be a link, which FFmpeg would follow
         with (
             closing(pipeline.marked()) as finished,
-            SegmentWriter(part, recipe.track, recipe.encode, after=assignment.after) as writer,
+            SegmentWriter(
+                part, recipe.track, recipe.encode, after=assignment.after, on_card=steps.hands_over
+            ) as writer,
         ):
             for frame, _ in finished:
                 with pipeline.clock.busy("encode"):
-                    writer.write(Frame(frame.picture, frame.pts - recipe.shift, frame.duration))
+                    writer.write(replace(frame, pts=frame.pts - recipe.shift))
                 on_frame()
             with pipeline.clock.busy("encode"):
                 encoded = writer.finish()

@@ -15,6 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from fastrestore.errors import DecodeError
+from fastrestore.runtime.media.card_reading import ON_HOST, CardDecoder
 from fastrestore.runtime.media.checksums import SliceChecksums
 from fastrestore.runtime.media.limits import MOST_PIXELS, believable_rate, check_stream
 from fastrestore.runtime.media.opening import demux, open_file
@@ -50,13 +51,16 @@ class StreamDecoder:
         path: The file.
         watchdog: Watches over every call into FFmpeg.
         max_memory: Bytes that decoding may need, or None.
+        card: What decodes, where it is a card; None for the CPU.
 
     Raises:
         DecodeError: If the file cannot be read, holds no film, or is beyond the limits.
     """
 
-    def __init__(self, path: Path, watchdog: Watchdog, max_memory: int | None = None) -> None:
-        self._path, self._watchdog, self._max_memory = path, watchdog, max_memory
+    def __init__(
+        self, path: Path, watchdog: Watchdog, max_memory: int | None = None, card: CardDecoder | None = None
+    ) -> None:
+        self._path, self._watchdog, self._max_memory, self._card = path, watchdog, max_memory, card
         self._container: InputContainer | None = None
         self._last_seen: Fraction | None = None
         self._begins_late = False
@@ -146,15 +150,16 @@ class StreamDecoder:
         """Open the file, again if it is open."""
         self.close()
         with self._watchdog.call(f"opening {self._path}"):
-            self._container = open_file(self._path)
+            self._container = open_file(self._path) if self._card is None else self._card.open(self._path)
         try:
             self.stream = self._choose_stream(self._container)
             check_stream(self._path, self.stream, self._max_memory)
+            told = {} if self._card is None else self._card.options(self.stream)
         except DecodeError:
             self.close()
             raise
         self.stream.thread_type = "NONE"
-        self.stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
+        self.stream.codec_context.options = {"max_pixels": str(MOST_PIXELS), **told}
 
     def _choose_stream(self, container: InputContainer) -> VideoStream:
         videos = [s for s in container.streams.video if not is_cover(s)]
@@ -236,7 +241,10 @@ class StreamDecoder:
         try:
             with self._watchdog.call(f"decoding {self._path}{self._position()}"):
                 return packet.decode()
-        except av.error.FFmpegError:  # decoders report damage with many codes, even that of too little memory
+        except av.error.FFmpegError as error:  # decoders report damage with many codes, even that of too little memory
+            if self._card is not None:  # what else it makes of damage is not known
+                message = f"the card cannot decode {self._path}{self._position()}: {error.strerror}"
+                raise DecodeError(message, ON_HOST) from error
             finder.refused += 1
         return []
 

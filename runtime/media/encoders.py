@@ -44,6 +44,8 @@ class Encoder:
     """Shortest side it can encode."""
     odd_sizes: bool = True
     """Whether a side whose chroma is halved may be odd."""
+    on_card: bool = False
+    """Whether it takes pictures on a card: 4:2:0 of even size."""
     threads: tuple[tuple[int, int], ...] = ()
     """Where their number changes what it makes: how many it takes by itself, by the least number of cores for which it
     takes so many; the first row that fits. 0 stands for one a core. Empty where it makes the same with any number."""
@@ -75,15 +77,15 @@ ENCODERS: Mapping[str, Encoder] = MappingProxyType(
         ),
         "h264_nvenc": Encoder(
             "h264_nvenc", ("420", "444"), (8,), 19, "cq", 51, "p5", _NV_PRESETS, MappingProxyType(_NV),
-            known_payload=False,
+            known_payload=False, on_card=True,
         ),
         "hevc_nvenc": Encoder(
             "hevc_nvenc", ("420",), (8, 10), 21, "cq", 51, "p5", _NV_PRESETS, MappingProxyType(_NV), None, True,
-            known_payload=False,
+            known_payload=False, on_card=True,
         ),
         "av1_nvenc": Encoder(
             "av1_nvenc", ("420",), (8, 10), 28, "cq", 51, "p5", _NV_PRESETS, MappingProxyType(_NV), None, True, False,
-            known_payload=False,
+            known_payload=False, on_card=True,
         ),
     }
 )  # fmt: skip

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
@@ -21,10 +22,14 @@ _NOT_FILMS = {"tty", "lavfi"}
 """What FFmpeg shows as moving letters, but nobody means as a film."""
 
 
-def open_file(path: Path) -> InputContainer:
+def open_file(path: Path, accelerator: HWAccel | None = None) -> InputContainer:
     """Open a local file, whatever its name looks like, and nothing but that file.
 
     A name such as `concat:a|b` or `http:/x` stays a name, and a playlist cannot make FFmpeg fetch an address.
+
+    Args:
+        path: The file.
+        accelerator: What is to decode its streams, where it can; None for the CPU.
 
     Raises:
         DecodeError: If it cannot be read, only refers to other files, or is beyond the limits.
@@ -37,7 +42,8 @@ def open_file(path: Path) -> InputContainer:
         if not path.is_file():
             path.stat()
             raise DecodeError(f"cannot read {path}: it is no regular file", "give a file on a disk")
-        container = av.open(f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace")
+        options = {"protocol_whitelist": "file"}
+        container = av.open(f"file:{path}", options=options, metadata_errors="replace", hwaccel=accelerator)
     try:
         names = set(container.format.name.split(","))
         if names & _NOT_FILMS:

@@ -72,6 +72,11 @@ def is_like(frame: VideoFrame, size: Size, layout: PixelFormat, colour: Colour) 
     """Whether a frame has this size and layout, and its samples are to be read in this way."""
     if (frame.width, frame.height) != (size.width, size.height) or layout_for(frame.format) != layout:
         return False
+    return is_read_alike(frame, layout, colour)
+
+
+def is_read_alike(frame: VideoFrame, layout: PixelFormat, colour: Colour) -> bool:
+    """Whether a frame's samples, of this layout, are to be read in this way."""
     # What a frame does not say has not changed.
     same_range = _is_full_range(frame, layout) == colour.full_range or int(frame.color_range) == 0
     code = int(frame.colorspace)

@@ -47,6 +47,16 @@ class SourceNotes:
         return self.faults.counts.get(FaultKind.CORRUPT, 0)
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the first frame of a film tells of all."""
+
+    info: StreamInfo
+    matrix: tuple[int, ...] | None
+    """The display matrix."""
+    warnings: tuple[str, ...]
+
+
 class VideoReader:
     """A video file being read. Iterating yields every frame of the chosen video stream once, in order.
 
@@ -83,7 +93,7 @@ class VideoReader:
                 f"the range from {float(start)} s to {float(end)} s is empty", "give `--end` after `--start`"
             )
         self.watchdog = watchdog or Watchdog()
-        self._decoder = StreamDecoder(self.path, self.watchdog, max_memory)
+        self._decoder = self._open(max_memory)
         try:
             self._index = self._decoder.stream.index
             self._missing_bytes = self._find_missing()
@@ -92,8 +102,9 @@ class VideoReader:
             if self._first is None:
                 raise self._nothing_found()
             self._first_pts = self._first.pts
-            self.info = self._inspect(self._first.frame)
-            self._matrix = pixels.display_matrix_of(pixels.side_data(self._first.frame))
+            self.seen = self._inspect(self._first.frame)
+            self.info, self._matrix = self.seen.info, self.seen.matrix
+            self.notes.warnings += self.seen.warnings
             self.notes.faults.promised = self._promised()
         except BaseException:
             self.close()
@@ -177,6 +188,9 @@ class VideoReader:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    def _open(self, max_memory: int | None) -> StreamDecoder:
+        return StreamDecoder(self.path, self.watchdog, max_memory)
+
     def _pictures(self, frames: Iterator[Shown]) -> Iterator[Frame]:
         first = previous = self.first_pts
         last_raw: VideoFrame | None = None
@@ -186,7 +200,7 @@ class VideoReader:
             previous = shown.pts
             changed = False
             if picture is None or shown.frame is not last_raw:
-                changed = not pixels.is_like(shown.frame, self.info.size, self.info.format, self.info.colour)
+                changed = not self._is_like(shown.frame)
                 picture, last_raw = self._picture(shown.frame, changed=changed), shown.frame
             self._note(shown, changed=changed)
             duration = shown.frame.duration * self._decoder.time_base if shown.fault is None else Fraction(0)
@@ -203,6 +217,9 @@ class VideoReader:
         if changed:
             return pixels.converted(raw, self.info.size, self.info.format, self.info.colour)
         return pixels.picture_from_frame(raw, self.info.colour)
+
+    def _is_like(self, raw: VideoFrame) -> bool:
+        return pixels.is_like(raw, self.info.size, self.info.format, self.info.colour)
 
     def _note(self, shown: Shown, *, changed: bool) -> None:
         faults, raw, info = self.notes.faults, shown.frame, self.info
@@ -271,16 +288,16 @@ class VideoReader:
             )
         return missing
 
-    def _inspect(self, frame: VideoFrame) -> StreamInfo:
+    def _inspect(self, frame: VideoFrame) -> Seen:
         stream = self._decoder.stream
         data = pixels.side_data(frame)
         layout = pixels.layout_for(frame.format)
-        self.notes.warnings += [f"{text} will be lost" for key, text in _DROPPED_SIDE_DATA.items() if key in data]
+        warnings = [f"{text} will be lost" for key, text in _DROPPED_SIDE_DATA.items() if key in data]
         if len(frame.format.components) in (2, 4):
-            self.notes.warnings.append("transparency will be lost")
+            warnings.append("transparency will be lost")
         if frame.interlaced_frame:
-            self.notes.warnings.append(_INTERLACED)
-        return StreamInfo(
+            warnings.append(_INTERLACED)
+        info = StreamInfo(
             size=Size(frame.width, frame.height),
             format=layout,
             colour=pixels.colour_of(frame, stream.codec_context.name),
@@ -292,7 +309,9 @@ class VideoReader:
             interlaced=frame.interlaced_frame,
             time_base=self._decoder.time_base,
             hdr=pixels.hdr_of(data),
+            codec=stream.codec_context.codec.canonical_name,
         )
+        return Seen(info, pixels.display_matrix_of(data), tuple(warnings))
 
     def _duration(self) -> Fraction | None:
         decoder = self._decoder

@@ -22,11 +22,13 @@ from fastrestore.config import EncodeOptions
 from fastrestore.errors import EncodeError
 from fastrestore.files import sync
 from fastrestore.frames import Frame
+from fastrestore.runtime.handed import Finished, HandedFrame
 from fastrestore.runtime.media import pixels
+from fastrestore.runtime.media.card_frames import CardFrames, forgetting
 from fastrestore.runtime.media.encoders import find_encoder
 from fastrestore.runtime.media.payload import as_muxed
 from fastrestore.runtime.media.stamps import Stamps, Ticks
-from fastrestore.runtime.media.stream import add_video, encodable, open_encoder
+from fastrestore.runtime.media.stream import add_video, encodable, open_encoder, starting
 from fastrestore.runtime.media.thumbnails import Thumbnail, apart, samples_per_pixel, thumbnail
 from fastrestore.runtime.media.track import VideoTrack
 from fastrestore.runtime.media.translate import reading, writing
@@ -66,17 +68,29 @@ class SegmentWriter:
 
     Nothing that was encoded before has any influence: the same frames always give the same file.
 
+    Pictures on a card are the encoder's until it lets go of them; once the file is finished or given up, it has let go
+    of all. The encoder then starts with the first of them, which it learns from what card it is.
+
     Args:
         path: File to write; overwritten.
         track: The video.
         options: Encoder settings.
         after: The last timestamp before this segment, in the track's ticks.
+        on_card: Whether frames are handed over on a card.
 
     Raises:
         EncodeError: If the file cannot be written or the encoder does not start.
     """
 
-    def __init__(self, path: Path, track: VideoTrack, options: EncodeOptions, *, after: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        track: VideoTrack,
+        options: EncodeOptions,
+        *,
+        after: int | None = None,
+        on_card: bool = False,
+    ) -> None:
         self._path, self._track, self._options = path, track, options
         self._ticks = Ticks(track.time_base, after)
         self._stamps: list[int] = []
@@ -84,13 +98,16 @@ class SegmentWriter:
         self._last_duration = 0
         self._thumbnails: list[Thumbnail] = []
         self._payload = hashlib.sha256()
+        self._on_card, self._card_frames = on_card, CardFrames()
+        self._stream: VideoStream | None = None
         with writing(path):
             self._output: OutputContainer | None = av.open(f"file:{path}", "w", format=_FORMAT)
         try:
             with writing(path):
                 self._stream = add_video(self._output, track, options)
-                open_encoder(self._stream, track, options)
-                self._output.start_encoding()
+                if not on_card:
+                    open_encoder(self._stream, track, options)
+                    self._output.start_encoding()
         except BaseException:
             self.abort()
             raise
@@ -100,25 +117,21 @@ class SegmentWriter:
         """Frames written so far."""
         return len(self._stamps)
 
-    def write(self, frame: Frame) -> None:
+    def write(self, frame: Finished) -> None:
         """Encode one frame. Its `pts` must be later than the last one's.
 
         Raises:
-            EncodeError: If encoding or writing fails.
+            EncodeError: If the encoder does not start, or encoding or writing fails.
         """
         base = self._track.time_base
-        picture = pixels.frame_from_picture(frame.picture)
-        picture = encodable(picture, self._stream)
-        picture.time_base = base
         stamp = self._ticks.at(frame.pts)
         self._stamps.append(stamp)
         self._last_duration = round(frame.duration / base)
-        picture.pts = stamp - self._stamps[0]
-        self._durations[picture.pts] = self._last_duration
-        picture.pict_type = 0
-        self._thumbnails.append(thumbnail(frame.picture.planes[0], frame.picture.format.bits))
-        with writing(self._path):
-            self._mux(self._stream.encode(picture))
+        self._durations[stamp - self._stamps[0]] = self._last_duration
+        luma = frame.picture.look if isinstance(frame, HandedFrame) else frame.picture.planes[0]
+        self._thumbnails.append(thumbnail(luma, frame.picture.format.bits))
+        with forgetting():
+            self._encode(frame, stamp - self._stamps[0])
 
     def finish(self) -> Encoded:
         """Drain the encoder, write the trailer, and put the file's content on the disk.
@@ -126,24 +139,29 @@ class SegmentWriter:
         Raises:
             EncodeError: If any of it fails, or no frame was written.
         """
-        assert self._output is not None
+        assert self._output is not None and self._stream is not None
         if not self._stamps:
             raise EncodeError(f"cannot write {self._path}: there was no frame to encode", "check `--start` and `--end`")
-        with writing(self._path):
+        with writing(self._path), forgetting():
             self._mux(self._stream.encode(None))
             self._output.close()
-            self._output = None
+            self._output = self._stream = None
             sync(self._path)
         stamps = Stamps.of(self._stamps, self._last_duration)
         return Encoded(stamps, tuple(self._thumbnails), self._payload.hexdigest(), self._tolerance())
 
     def abort(self) -> None:
         """Give up: close everything and leave whatever is there. Fine to call twice or after `finish`."""
-        output, self._output = self._output, None
+        output, self._output, stream, self._stream = self._output, None, self._stream, None
         if output is not None:
             # The run is failing already, with an error that says why.
             with contextlib.suppress(av.error.FFmpegError, OSError, ValueError):
                 output.close()
+        if stream is not None and self._on_card and stream.codec_context.is_open:
+            # An encoder that is done with a frame in a thread of its own tells Python so; it must not be waited for by
+            # whoever keeps Python from running, as PyAV does where it destroys one.
+            with contextlib.suppress(av.error.FFmpegError):
+                stream.encode(None)
 
     def __enter__(self) -> Self:
         return self
@@ -159,8 +177,32 @@ class SegmentWriter:
         noise = _NOISE / math.sqrt(samples_per_pixel(size.height, size.width))
         return (_GOOD_APART if good else _BAD_APART) + noise
 
+    def _encode(self, frame: Finished, stamp: int) -> None:
+        picture = self._encodable(frame)
+        picture.time_base, picture.pts, picture.pict_type = self._track.time_base, stamp, 0
+        self._mux(self._encoded(picture))
+
+    def _encodable(self, frame: Finished) -> VideoFrame:
+        """Return a frame as the encoder takes it."""
+        assert self._stream is not None
+        if isinstance(frame, Frame):
+            return encodable(pixels.frame_from_picture(frame.picture), self._stream)
+        with writing(self._path):
+            picture = self._card_frames.frame(frame.picture)
+        if not self._stream.codec_context.is_open:
+            self._stream.codec_context.pix_fmt = picture.format.name
+        return picture
+
+    def _encoded(self, picture: VideoFrame) -> list[Packet[VideoStream]]:
+        assert self._stream is not None
+        if self._stream.codec_context.is_open:
+            with writing(self._path):
+                return self._stream.encode(picture)
+        with starting(self._track, self._options, "`--media host`"):
+            return self._stream.encode(picture)
+
     def _mux(self, packets: list[Packet[VideoStream]]) -> None:
-        assert self._output is not None
+        assert self._output is not None and self._stream is not None
         for packet in packets:
             # Encoders make one up from the nominal rate, which is wrong where the rate varies.
             if packet.pts is not None and packet.time_base == self._track.time_base:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 
 import av
@@ -49,14 +51,28 @@ def open_encoder(stream: VideoStream, track: VideoTrack, options: EncodeOptions)
     Raises:
         EncodeError: If it does not start.
     """
+    with starting(track, options):
+        stream.codec_context.open()
+
+
+@contextmanager
+def starting(track: VideoTrack, options: EncodeOptions, way_out: str = "") -> Iterator[None]:
+    """Raise `EncodeError` for whatever keeps an encoder from starting.
+
+    Args:
+        track: The video.
+        options: Encoder settings.
+        way_out: What else may help, such as an option.
+    """
     # SVT-AV1 writes to the terminal whatever FFmpeg's log level is, and can only be told so here.
     os.environ.setdefault("SVT_LOG", "1")
     try:
-        stream.codec_context.open()
+        yield
     except av.error.FFmpegError as error:
         hint = "use a smaller `--to` or another `--codec`"
         if "nvenc" in options.codec:
-            hint = "it needs an NVIDIA card with an encoder; use `--codec x264`"
+            hint = "it needs an NVIDIA card with an encoder that no other program keeps busy; use `--codec x264`"
+        hint = f"{hint}, or {way_out}" if way_out else hint
         raise EncodeError(
             f"encoder {options.codec} does not start for {track.size} {track.format.name}: {error.strerror}", hint
         ) from error

@@ -22,7 +22,7 @@ def thumbnail(luma: NDArray[Any], bits: int) -> Thumbnail:
         luma: `(H, W)` uint8 or uint16.
         bits: Bits used of each sample.
     """
-    down, across = _steps(*luma.shape)
+    down, across = sampled_every(*luma.shape)
     sparse = luma[::down, ::across]
     if bits > 8:
         sparse = (sparse >> (bits - 8)).astype(np.uint8)
@@ -32,7 +32,7 @@ def thumbnail(luma: NDArray[Any], bits: int) -> Thumbnail:
 
 def samples_per_pixel(height: int, width: int) -> float:
     """Return how many samples of a picture a pixel of its thumbnail is the mean of."""
-    down, across = _steps(height, width)
+    down, across = sampled_every(height, width)
     return -(-height // down) * -(-width // across) / (_ACROSS * _DOWN)
 
 
@@ -41,5 +41,6 @@ def apart(a: Thumbnail, b: Thumbnail) -> float:
     return float(np.abs(a.astype(np.int16) - b).mean())
 
 
-def _steps(height: int, width: int) -> tuple[int, int]:
+def sampled_every(height: int, width: int) -> tuple[int, int]:
+    """Return how many rows, and columns, it is from a sample that is read to the next; of those alone, all are read."""
     return max(1, height // (_DOWN * _SAMPLES)), max(1, width // (_ACROSS * _SAMPLES))

@@ -18,6 +18,16 @@ from fastrestore.runtime.tiling import SMALLEST_TILE_PX, TilePlan
 
 
 @dataclass(frozen=True, slots=True)
+class TileWish:
+    """What is asked for of tiles; None leaves it open."""
+
+    side: int | None = None
+    """In pixels."""
+    batch: int | None = None
+    """Tiles of one run, at most."""
+
+
+@dataclass(frozen=True, slots=True)
 class Cut:
     """A network's way over pictures of one size."""
 
@@ -66,6 +76,12 @@ class Cut:
     def output_bytes(self) -> int:
         """All tiles as the network makes them."""
         return len(self.plan) * self.strides[1]
+
+    @property
+    def working_bytes(self) -> int:
+        """What the network is estimated to need between layers of a run, beside the tiles."""
+        whole = self.batch * self.tile.pixels * self.spec.working_bytes_per_px
+        return whole // 2 if self.half[0] else whole
 
     @property
     def runs(self) -> list[tuple[int, int]]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 
 import numpy as np
 
-from fastrestore.errors import DeviceError, EngineError
+from fastrestore.geometry import Size
 from fastrestore.kernels.launches import TileStore, planes_to_tiles, tiles_to_planes
-from fastrestore.runtime.memory import Device, Graph, Owner, Stream
+from fastrestore.runtime.memory import Device, Owner, Stream
 from fastrestore.runtime.on_device.engine import AddressEngine, AddressSlot
-from fastrestore.runtime.on_device.geometry import Cut, cut, smaller
+from fastrestore.runtime.on_device.geometry import Cut, TileWish, cut, smaller
 from fastrestore.runtime.on_device.lanes import Lanes
 from fastrestore.runtime.on_device.picture import DevicePicture, Form
 from fastrestore.runtime.on_device.pool import Lease, Pool
+from fastrestore.runtime.on_device.recording import RecordedRuns
 from fastrestore.runtime.on_device.tables import PlacedTable
 
 
@@ -26,7 +29,7 @@ class DeviceNetwork(Owner):
         pool: Where tiles lie.
         kind: What the pool knows this network's tiles as.
         forms: What it is given, and what is made of what it yields.
-        tile: Side of a tile in pixels, or None to choose it.
+        tiles: What is asked for of them.
         flag: Address of an int32 that becomes 1 where it yields what is no number.
 
     Raises:
@@ -42,24 +45,22 @@ class DeviceNetwork(Owner):
         kind: str,
         forms: tuple[Form, Form],
         *,
-        tile: int | None,
+        tiles: TileWish,
         flag: int,
     ) -> None:
         spec = engine.spec
         self._engine, self._lanes, self._pool, self._kind, self._flag = engine, lanes, pool, kind, flag
         self.source, self.target = forms
         self._names = spec.inputs[0].name, spec.outputs[0].name
-        half = engine.dtypes[self._names[0]] == np.float16, engine.dtypes[self._names[1]] == np.float16
-        self._cut = cut(spec, self.source.size, engine.range, half, side=tile)
+        self._cut = cut_of(engine, self.source.size, tiles)
         with ExitStack() as stack:
-            self._slots = [_Slot(stack.enter_context(engine.slot(stream)), stream) for stream in lanes.compute]
+            self._slots = [
+                stack.enter_context(_Slot(stack.enter_context(engine.slot(stream)), stream, self._enqueue))
+                for stream in lanes.compute
+            ]
             self._held = stack.pop_all()
         super().__init__()
         self._placed: ExitStack | None = None
-        self.ways: dict[int, str] = {}
-        """How each slot runs: as a graph, or launch by launch and why. Empty before it has run."""
-        self.refusal = ""
-        """Why runs could not be recorded though the engine allows it."""
         try:
             self._place()
         except BaseException:
@@ -84,9 +85,17 @@ class DeviceNetwork(Owner):
     @property
     def working_bytes(self) -> int:
         """What its slots are estimated to need between layers, beside the tiles."""
-        pixels = self._cut.batch * self._cut.tile.pixels
-        whole = len(self._slots) * pixels * self._engine.spec.working_bytes_per_px
-        return whole // 2 if self._cut.half[0] else whole
+        return len(self._slots) * self._cut.working_bytes
+
+    @property
+    def ways(self) -> list[str]:
+        """How the slots that have run do so: as a graph, or launch by launch and why."""
+        return [slot.runs.way for slot in self._slots if slot.runs.way]
+
+    @property
+    def refusal(self) -> str:
+        """Why runs could not be recorded though the engine allows it; empty if they could."""
+        return next((slot.runs.refusal for slot in self._slots if slot.runs.refusal), "")
 
     def run(self, source: DevicePicture, target: Lease, slot: int, *, neutral: bool) -> None:
         """Enqueue the network's whole work on a picture. The host does not wait.
@@ -108,7 +117,7 @@ class DeviceNetwork(Owner):
                 planes, to = source.form.on_device(address), used.tiles[0].address + offset
                 launch = planes_to_tiles(planes, to, self._cut.tile, origins, half=self._cut.half[0])
                 self._lanes.launch(stream, launch)
-        self._infer(used, slot)
+        used.runs.run()
         with target.writing(stream) as address:
             tiled = self._cut
             store = TileStore(used.tiles[1].address, tiled.made, len(tiled.plan), tiled.half[1], tiled.stride)
@@ -135,25 +144,6 @@ class DeviceNetwork(Owner):
         side = f"{less.plan.tile.width}x{less.plan.tile.height}"
         return f"`{self._engine.spec.name}` goes on with {less.batch} tiles of {side} at a time"
 
-    def _infer(self, slot: _Slot, number: int) -> None:
-        if slot.graph is not None:
-            slot.graph.launch(slot.stream)
-            return
-        self._enqueue(slot)
-        if number not in self.ways:
-            self.ways[number] = self._record(slot)
-
-    def _record(self, slot: _Slot) -> str:
-        """Record the run that was just enqueued, where device and engine can; it is not done again."""
-        if not slot.engine.capturable:
-            return "launch by launch: the engine cannot be recorded"
-        try:
-            slot.graph = slot.stream.capture(lambda: self._enqueue(slot))
-        except (DeviceError, EngineError) as error:
-            self.refusal = error.message
-            return f"launch by launch: {error.message}"
-        return "as a graph"
-
     def _enqueue(self, slot: _Slot) -> None:
         assert slot.tiles is not None
         source, result = (lease.address for lease in slot.tiles)
@@ -177,10 +167,7 @@ class DeviceNetwork(Owner):
     def _displace(self) -> None:
         for slot in self._slots:
             slot.tiles = None
-            if slot.graph is not None:
-                slot.graph.close()
-                slot.graph = None
-        self.ways.clear()
+            slot.runs.forget()
         placed, self._placed = self._placed, None
         if placed is not None:
             placed.close()
@@ -190,10 +177,30 @@ class DeviceNetwork(Owner):
         self._held.close()
 
 
-class _Slot:
-    """What one picture at a time goes through: a stream, a run of the engine, and memory for its tiles."""
+def cut_of(engine: AddressEngine, size: Size, tiles: TileWish) -> Cut:
+    """Return how an engine goes over pictures of a size.
 
-    def __init__(self, engine: AddressSlot, stream: Stream) -> None:
+    Args:
+        engine: The network.
+        size: The pictures.
+        tiles: What is asked for of them.
+
+    Raises:
+        UsageError: If the tile is too small for the network.
+    """
+    spec = engine.spec
+    half = [engine.dtypes[tensor.name] == np.float16 for tensor in (spec.inputs[0], spec.outputs[0])]
+    return cut(spec, size, engine.range, (half[0], half[1]), side=tiles.side, batch=tiles.batch)
+
+
+class _Slot(Owner):
+    """What one picture at a time goes through: a stream, runs of the engine, and memory for its tiles."""
+
+    def __init__(self, engine: AddressSlot, stream: Stream, enqueue: Callable[[_Slot], None]) -> None:
+        super().__init__()
         self.engine, self.stream = engine, stream
+        self.runs = RecordedRuns(engine, stream, partial(enqueue, self))
         self.tiles: tuple[Lease, Lease] | None = None
-        self.graph: Graph | None = None
+
+    def _release(self) -> None:
+        self.runs.close()

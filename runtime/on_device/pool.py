@@ -64,7 +64,36 @@ class Pool(Owner):
             self._given_back.wait_for(lambda: self.closed or self._free[kind])
             self._require_open()
             self.on_loan += 1
-            return Lease(self, kind, self._free[kind].popleft(), self._lanes)
+            block = self._free[kind].popleft()
+            block.uses = 1
+            return Lease(self, kind, block, self._lanes)
+
+    def lend_now(self, kind: str) -> Lease:
+        """Lend a block without waiting: where all of a kind are on loan, one more that is made now.
+
+        For who has himself what would have to be given back.
+
+        Raises:
+            OutOfDeviceMemoryError: If it takes one more, and there is not enough memory.
+            DeviceError: If the pool is closed, or has no blocks of that kind.
+        """
+        with self._given_back:
+            if self._blocks.get(kind) and not self._free[kind]:
+                self.add(kind)
+            return self.lend(kind)
+
+    def add(self, kind: str) -> None:
+        """Make one more block of a kind that there are blocks of.
+
+        Raises:
+            OutOfDeviceMemoryError: If there is not enough memory.
+        """
+        self._require_open()
+        made = _Block(self._lanes, self._blocks[kind][0].buffer.size_bytes)
+        with self._given_back:
+            self._blocks[kind].append(made)
+            self._free[kind].append(made)
+            self._given_back.notify_all()
 
     def discard(self, kind: str) -> None:
         """Give the blocks of a kind back to the device. Waits for what uses them.
@@ -83,10 +112,16 @@ class Pool(Owner):
         for block in blocks:
             block.close()
 
-    def take_back(self, kind: str, block: _Block) -> None:
-        """Have a block again; called by its lease."""
+    def use_again(self, block: _Block) -> None:
+        """Note one more lease of a block that is on loan; called by a lease of it."""
         with self._given_back:
-            if not self.closed:
+            block.uses += 1
+
+    def take_back(self, kind: str, block: _Block) -> None:
+        """Have a block again once its last lease is closed; called by its leases."""
+        with self._given_back:
+            block.uses -= 1
+            if not self.closed and not block.uses:
                 self.on_loan -= 1
                 self._free[kind].append(block)
                 self._given_back.notify_all()
@@ -105,7 +140,13 @@ class Lease(Owner):
 
     def __init__(self, pool: Pool, kind: str, block: _Block, lanes: Lanes) -> None:
         super().__init__()
-        self._pool, self._kind, self._block, self._lanes = pool, kind, block, lanes
+        self._pool, self.kind, self._block, self._lanes = pool, kind, block, lanes
+
+    def shared(self) -> Lease:
+        """Return another lease of the same block, which is given back once both are closed."""
+        self._require_open()
+        self._pool.use_again(self._block)
+        return Lease(self._pool, self.kind, self._block, self._lanes)
 
     @property
     def buffer(self) -> DeviceBuffer:
@@ -147,7 +188,7 @@ class Lease(Owner):
                 self._block.written_on(stream)
 
     def _release(self) -> None:
-        self._pool.take_back(self._kind, self._block)
+        self._pool.take_back(self.kind, self._block)
 
 
 class _Block(Owner):
@@ -161,6 +202,8 @@ class _Block(Owner):
             self._read: dict[int, Event] = {s.handle: stack.enter_context(device.event()) for s in lanes.streams}
             self._held = stack.pop_all()
         super().__init__()
+        self.uses = 0
+        """Leases of it that are open; the pool counts them."""
         self._writer = 0
         self._readers: set[int] = set()
 

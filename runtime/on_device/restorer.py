@@ -48,7 +48,7 @@ class DeviceRestorer:
     @property
     def ways(self) -> list[str]:
         """How the networks run, each way once."""
-        return sorted({way for network in self._networks for way in network.ways.values()})
+        return sorted({way for network in self._networks for way in network.ways})
 
     def restore(self, picture: DevicePicture) -> DevicePicture:
         """Return the picture restored; the work is enqueued. The one given may be closed afterwards.

@@ -1,4 +1,4 @@
-"""Makes pictures between two others on the card, along a motion that the host found."""
+"""Makes pictures between two others on the card, along a motion that the host found, or a network on the card."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ _PART_BYTES = 16
 
 class MotionLayout:
     """Where the parts of a motion lie: what is uploaded first, then what kernels make of it.
+
+    Of a motion that was found on the card, nothing is uploaded: kernels make its mask and disagreement too.
 
     Args:
         size: Cells of the motion.
@@ -97,7 +99,7 @@ class DeviceSynthesis(Owner):
         self._lanes, self._pool, self._intake, self._form, self._layout = lanes, pool, intake, form, layout
 
     def between(self, left: DevicePicture, right: DevicePicture, motion: Motion, t: float) -> DevicePicture:
-        """Return the picture at `t` in (0, 1); the work is enqueued.
+        """Return the picture at `t` in (0, 1) along a motion of the host; the work is enqueued.
 
         Raises:
             DeviceError: If the motion is of another size, or the device fails.
@@ -105,14 +107,32 @@ class DeviceSynthesis(Owner):
         if motion.size != self._layout.size:
             found, wanted = motion.size, self._layout.size
             raise DeviceError(f"a motion of {found}, wanted {wanted}", "this is a fault of the program")
-        neutral = left.neutral and right.neutral
-        with ExitStack() as stack:
-            where = stack.enter_context(self._pool.lend(MOTION))
+        with self._pool.lend(MOTION) as where:
             self._intake.upload(where, self._layout.upload_bytes, lambda memory: self._layout.fill(memory, motion))
-            with ExitStack() as made:
-                lease = made.enter_context(self._pool.lend(MADE))
-                self._enqueue((left, right), where, lease, None if motion.disagreement is None else t, neutral=neutral)
-                made.pop_all()
+            return self._made((left, right), where, None if motion.disagreement is None else t, packed=False)
+
+    def along(self, left: DevicePicture, right: DevicePicture, motion: Lease, t: float) -> DevicePicture:
+        """Return the picture at `t` in (0, 1) along a motion that was found on the card; the work is enqueued.
+
+        Args:
+            left: The earlier picture.
+            right: The later one.
+            motion: The motion, packed, with its mask and disagreement; may be closed afterwards.
+            t: The instant.
+
+        Raises:
+            DeviceError: If the device fails.
+        """
+        return self._made((left, right), motion, t, packed=True)
+
+    def _made(
+        self, pictures: tuple[DevicePicture, DevicePicture], motion: Lease, guarded_at: float | None, *, packed: bool
+    ) -> DevicePicture:
+        neutral = pictures[0].neutral and pictures[1].neutral
+        with ExitStack() as stack:
+            lease = stack.enter_context(self._pool.lend(MADE))
+            self._enqueue(pictures, motion, lease, guarded_at, packed=packed, neutral=neutral)
+            stack.pop_all()
         return DevicePicture(self._form, lease, neutral=neutral)
 
     def _enqueue(
@@ -122,9 +142,10 @@ class DeviceSynthesis(Owner):
         target: Lease,
         guarded_at: float | None,
         *,
+        packed: bool,
         neutral: bool,
     ) -> None:
-        """Enqueue the kernels; the guard only for an instant that it is given."""
+        """Enqueue the kernels: packing unless that is done, the guard only for an instant that it is given."""
         stream, layout = self._lanes.synthesis, self._layout
         with (
             pictures[0].lease.reading(stream) as left,
@@ -133,15 +154,16 @@ class DeviceSynthesis(Owner):
             target.writing(stream) as made,
         ):
             planes = self._form.on_device(left), self._form.on_device(right)
-            packed, mask = layout.packed(at), layout.share(at, "mask")
-            self._lanes.launch(stream, pack_motion(layout.flow(at), packed))
+            cells, mask = layout.packed(at), layout.share(at, "mask")
+            if not packed:
+                self._lanes.launch(stream, pack_motion(layout.flow(at), cells))
             if guarded_at is not None:
                 shares, result = (mask, layout.share(at, "disagreement")), layout.share(at, "guarded")
-                launch = guard(planes, packed, shares, self._taps.axes, result.address, guarded_at)
+                launch = guard(planes, cells, shares, self._taps.axes, result.address, guarded_at)
                 self._lanes.launch(stream, launch)
                 mask = result
             picture = self._form.on_device(made)
-            self._lanes.launch(stream, synthesize_launch(planes, packed, mask, picture, neutral=neutral))
+            self._lanes.launch(stream, synthesize_launch(planes, cells, mask, picture, neutral=neutral))
 
     def _release(self) -> None:
         self._taps.close()

@@ -39,7 +39,7 @@ class Intake(Owner):
 
     def __init__(self, lanes: Lanes, size_bytes: int, count: int) -> None:
         with ExitStack() as stack:
-            slots = [stack.enter_context(_Slot(lanes, size_bytes)) for _ in range(count)]
+            slots = [stack.enter_context(Slot(lanes, size_bytes)) for _ in range(count)]
             self._held = stack.pop_all()
         super().__init__()
         self._lanes = lanes
@@ -69,7 +69,7 @@ class Intake(Owner):
                 self._lanes.copy_in.record(slot.copied)
 
     @contextmanager
-    def _slot(self) -> Iterator[_Slot]:
+    def _slot(self) -> Iterator[Slot]:
         with self._changed:
             self._changed.wait_for(lambda: self._free)
             slot = self._free.popleft()
@@ -89,6 +89,47 @@ class Intake(Owner):
         self._held.close()
 
 
+class SlotQueue(Owner):
+    """Pinned slots that are lent one by one, the one that was given back first; whoever finds none waits for one.
+
+    Args:
+        lanes: The streams.
+        size_bytes: Of a slot.
+        count: How many.
+
+    Raises:
+        OutOfDeviceMemoryError: If there is not enough page-locked memory.
+    """
+
+    def __init__(self, lanes: Lanes, size_bytes: int, count: int) -> None:
+        with ExitStack() as stack:
+            self._free = deque(stack.enter_context(Slot(lanes, size_bytes)) for _ in range(count))
+            self._held = stack.pop_all()
+        super().__init__()
+        self._count = count
+        self._changed = threading.Condition()
+
+    @property
+    def on_loan(self) -> int:
+        """Slots that were taken and not given back."""
+        return self._count - len(self._free)
+
+    def take(self) -> Slot:
+        """Return a slot."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._free)
+            return self._free.popleft()
+
+    def give_back(self, slot: Slot) -> None:
+        """Have a slot again."""
+        with self._changed:
+            self._free.append(slot)
+            self._changed.notify()
+
+    def _release(self) -> None:
+        self._held.close()
+
+
 class Outbox(Owner):
     """Pinned slots for finished frames; there are as many as may be on their way and with the encoder together.
 
@@ -104,18 +145,14 @@ class Outbox(Owner):
 
     def __init__(self, lanes: Lanes, form: Form, count: int, flag: DeviceBuffer) -> None:
         size = -(-form.nbytes // FLAG_BYTES) * FLAG_BYTES
-        with ExitStack() as stack:
-            slots = [stack.enter_context(_Slot(lanes, size + FLAG_BYTES)) for _ in range(count)]
-            self._held = stack.pop_all()
+        self._slots = SlotQueue(lanes, size + FLAG_BYTES, count)
         super().__init__()
         self._lanes, self._form, self._flag, self._flag_at = lanes, form, flag, size
-        self._count, self._free = count, deque(slots)
-        self._changed = threading.Condition()
 
     @property
     def on_loan(self) -> int:
         """Frames that are on their way or with the encoder."""
-        return self._count - len(self._free)
+        return self._slots.on_loan
 
     def send(self, picture: DevicePicture) -> Parcel:
         """Enqueue a picture's copy to the host. The picture may be closed afterwards.
@@ -123,9 +160,7 @@ class Outbox(Owner):
         Raises:
             DeviceError: If the device fails.
         """
-        with self._changed:
-            self._changed.wait_for(lambda: self._free)
-            slot = self._free.popleft()
+        slot = self._slots.take()
         try:
             memory = slot.buffer.array((slot.buffer.size_bytes,), np.uint8)
             stream = self._lanes.copy_out
@@ -139,22 +174,20 @@ class Outbox(Owner):
             raise
         return Parcel(self, slot, self._form, self._flag_at)
 
-    def take_back(self, slot: _Slot) -> None:
+    def take_back(self, slot: Slot) -> None:
         """Have a slot again; called by its parcel."""
-        with self._changed:
-            self._free.append(slot)
-            self._changed.notify()
+        self._slots.give_back(slot)
 
     def _release(self) -> None:
         with suppress(DeviceError):
             self._lanes.copy_out.synchronize()
-        self._held.close()
+        self._slots.close()
 
 
 class Parcel(Owner):
     """A finished frame on its way to the host. Closing it gives its memory to the next one."""
 
-    def __init__(self, outbox: Outbox, slot: _Slot, form: Form, flag_at: int) -> None:
+    def __init__(self, outbox: Outbox, slot: Slot, form: Form, flag_at: int) -> None:
         super().__init__()
         self._outbox, self._slot, self._form, self._flag_at = outbox, slot, form, flag_at
 
@@ -176,7 +209,7 @@ class Parcel(Owner):
         self._outbox.take_back(self._slot)
 
 
-class _Slot(Owner):
+class Slot(Owner):
     """Pinned memory, and the event of the copy from or to it."""
 
     def __init__(self, lanes: Lanes, size_bytes: int) -> None:

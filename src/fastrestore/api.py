@@ -136,7 +136,7 @@ class Pipeline:
             audio=None if audio is None else Path(audio),
             overwrite=overwrite,
         )
-        return plan_job(source, path, options).run(on_progress)
+        return plan_job(source, path, options).tuned().run(on_progress)
 
 
 def open_video(
@@ -178,7 +178,7 @@ def convert(
     """
     options = options or ConvertOptions()
     with open_source(source, options) as reader:
-        return plan_job(reader, output, options).run(on_progress)
+        return plan_job(reader, output, options).tuned().run(on_progress)
 
 
 def open_source(source: str | Path, options: ConvertOptions, watchdog: Watchdog | None = None) -> VideoReader:

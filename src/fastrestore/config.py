@@ -43,6 +43,15 @@ class OnError(StrEnum):
     """End the run at the first one."""
 
 
+class Media(StrEnum):
+    """What decodes and encodes a film that is restored on a card."""
+
+    HOST = "host"
+    """The CPU: frames are copied to the card and back."""
+    CARD = "card"
+    """The card's own circuits, where it has them: frames stay there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """A wanted size: a factor, or a box that the shown picture must fit."""
@@ -272,6 +281,12 @@ class ConvertOptions:
     """Show held duplicates where the source does, instead of spreading motion evenly."""
     threads: int = 0
     """Threads for the network; 0 uses every core."""
+    batch: int | None = None
+    """Tiles that an engine on a card is given at once, at most; None takes as many as it was built for."""
+    streams: int | None = None
+    """Pictures restored side by side on a card; None chooses."""
+    tuned: str = ""
+    """By what backend, tile and threads were chosen that the user had left open, in words; empty if by nothing."""
     on_error: OnError = OnError.REPAIR
     max_memory: int | None = None
     """Bytes that a run may need, as far as can be told before it begins; None sets no limit."""
@@ -283,6 +298,8 @@ class ConvertOptions:
     """How much of the film is at stake when a run is interrupted."""
     film: FilmOptions = FilmOptions()
     """Stages for old film."""
+    media: Media = Media.HOST
+    """What decodes and encodes."""
     provenance: bool = False
     """Write a record of what was done beside the output; with stages for old film that is done in any case."""
     c2pa: str = ""

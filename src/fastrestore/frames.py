@@ -202,6 +202,8 @@ class StreamInfo:
     """The unit of the source's timestamps, in seconds."""
     hdr: Mapping[str, Any] = field(default_factory=dict)
     """Static HDR metadata: `mastering` (ten fractions) and `light_level` (two whole numbers), where present."""
+    codec: str = ""
+    """What a file's stream is coded with, by FFmpeg's name, such as `h264`; empty for frames from elsewhere."""
 
     @property
     def near(self) -> Fraction:

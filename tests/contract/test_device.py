@@ -110,6 +110,14 @@ def test_an_event_that_was_never_recorded_is_reached(device: Device) -> None:
         stream.synchronize()
 
 
+def test_what_others_have_enqueued_can_be_waited_for(device: Device) -> None:
+    with device.event() as event, device.stream() as stream:
+        device.record_default(event)
+        stream.wait(event)
+        stream.synchronize()
+        assert event.reached()
+
+
 def test_time_between_events(device: Device) -> None:
     with (
         device.pinned(4096) as host,

@@ -315,6 +315,7 @@ def test_frames_that_are_kept_stay_as_they_are(bench: DeviceBench) -> None:
         kept = list(FramePipeline(stages, source, FPS))
         with closing(FramePipeline(stages, source, FPS).marked()) as frames:
             for frame, (lent, _) in zip(kept, frames, strict=True):
+                assert isinstance(lent, Frame)
                 assert frame.picture.same_samples(lent.picture)
 
 
@@ -378,7 +379,7 @@ def test_the_fewest_pictures_are_enough(
     source, engine, results = film(16), bench.engine(), []
     for fewest in (False, True):
         if fewest:
-            monkeypatch.setattr(opening, "_restored", lambda _, task, most: task.fewest_restored)
+            monkeypatch.setattr(opening, "_restored", lambda _, task, *__: task.fewest_restored)
         with device_stages([engine], source[0].picture, OUTPUT, plan) as (stages, _):
             results.append(list(FramePipeline(stages, source, fps)))
     assert same_bytes(*results)

@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.gpu.bandwidth import measure
+from tests.gpu.decoding import decoding
+from tests.gpu.encoding import encodings
+from tests.gpu.motion import beside
 from tests.gpu.pipelines import compare, rates
 from tests.gpu.setting import Setting, dry, real
 from tests.gpu.suites import sanitized, suites
@@ -28,7 +31,7 @@ from fastrestore.models.catalog import find
 from fastrestore.models.spec import ModelSpec
 from fastrestore.runtime.memory import usable_cards
 
-PARTS = ("tests", "sanitizer", "compare", "bandwidth", "rates")
+PARTS = ("tests", "sanitizer", "compare", "motion", "bandwidth", "rates", "decoding", "encoding")
 PACKAGES = (
     "fastrestore",
     "numpy",
@@ -70,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _on_device(options: argparse.Namespace, parts: list[str] | tuple[str, ...], results: dict[str, Any]) -> None:
-    wanted = [part for part in ("compare", "bandwidth", "rates") if part in parts]
+    wanted = [part for part in ("compare", "motion", "bandwidth", "rates", "decoding", "encoding") if part in parts]
     if not wanted:
         return
     spec = find(options.model)
@@ -87,8 +90,11 @@ def _work(setting: Setting, spec: ModelSpec, size: Size, frames: int) -> dict[st
     small = Size(min(size.width, 320), min(size.height, 180))  # the host does the same, on a CPU
     return {
         "compare": lambda: compare(setting, spec, small),
+        "motion": lambda: beside(setting, spec, size, frames),
         "bandwidth": lambda: measure(setting, size.times(4)),
         "rates": lambda: rates(setting, size, frames),
+        "decoding": lambda: decoding(setting, size, frames),
+        "encoding": lambda: encodings(setting, size, frames),
     }
 
 
@@ -98,7 +104,11 @@ def _timed(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def _agrees(results: dict[str, Any]) -> bool:
-    ran = [results[part].get("passed", not results[part]["ran"]) for part in ("tests", "sanitizer") if part in results]
+    ran = [
+        results[part].get("passed", not results[part]["ran"])
+        for part in ("tests", "sanitizer", "motion", "decoding", "encoding")
+        if part in results
+    ]
     return "error" not in results and all(ran) and results.get("compare", {"equal": True})["equal"]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from tests.gpu.film import film_launches
+from tests.gpu.motion import motion_launches
 from tests.gpu.setting import Setting
 
 from fastrestore.frames import FORMATS, Colour
@@ -108,6 +109,7 @@ def _launches(stack: ExitStack, lanes: Lanes, size: Size, name: str, *, half: bo
         "synthesize": launches.synthesize(pictures, packed, guarded, into),
         "requantize": launches.requantize(pictures[0], into),
         **film_launches(memory, target, (*pictures, into), sites),
+        **motion_launches(memory, target, half=half),
     }
 
 

@@ -63,12 +63,13 @@ def compare(setting: Setting, spec: ModelSpec, size: Size, count: int = 6) -> di
                 )
                 with _stages(setting, size, name, plan) as stages:
                     frames = list(FramePipeline(stages, source, Fraction(60)))
-                found[f"{name} {plan.value}"] = _apart(frames, list(wanted))
+                found[f"{name} {plan.value}"] = apart(frames, list(wanted))
     found["equal"] = all(case.get("equal", True) for case in found.values() if isinstance(case, dict))
     return found
 
 
-def _apart(frames: list[Frame], wanted: list[Frame]) -> dict[str, Any]:
+def apart(frames: list[Frame], wanted: list[Frame]) -> dict[str, Any]:
+    """Return how far frames are apart, as shares of the range, and whether that is allowed."""
     worst, mean = 0.0, 0.0
     for one, other in zip(frames, wanted, strict=True):
         peak = (1 << one.picture.format.bits) - 1

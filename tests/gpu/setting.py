@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,8 @@ class Setting:
     """The kernels."""
     copy: Callable[[Stream, DeviceBuffer, DeviceBuffer], None]
     """Enqueues the copy of a whole buffer to another: what bandwidth is held against."""
+    also: Callable[[ModelSpec, Size], AbstractContextManager[AddressEngine]]
+    """Opens another network on the same card, for pictures of a size."""
 
     @property
     def device(self) -> Device:
@@ -61,7 +63,13 @@ def real(spec: ModelSpec, size: Size, backend: str) -> Iterator[Setting]:
                 answer = cuda.cuMemcpyDtoDAsync(target.address, source.address, source.size_bytes, stream.handle)
                 device.call(answer)  # type: ignore[attr-defined]
 
-        yield Setting(engine, f"{choice.backend.describe()} ({choice.reason})", load_fatbin(), copy)
+        @contextmanager
+        def also(network: ModelSpec, pictures: Size) -> Iterator[AddressEngine]:
+            with choice.backend.open(network, threads=0, size=pictures) as opened:
+                assert isinstance(opened, AddressEngine) and opened.device is device
+                yield opened
+
+        yield Setting(engine, f"{choice.backend.describe()} ({choice.reason})", load_fatbin(), copy, also)
 
 
 @contextmanager
@@ -79,7 +87,14 @@ def dry(spec: ModelSpec) -> Iterator[Setting]:
         entry = bench.build(spec, Profile("tile", Shape(1, 16, 16), Shape(1, 32, 32), most), "fp32")
         with bench.backend.open_entry(spec, entry) as engine:
             device = bench.device
-            yield Setting(engine, "dry run", load_fatbin(), _played_copy(device))
+
+            @contextmanager
+            def also(network: ModelSpec, _: Size) -> Iterator[AddressEngine]:
+                whole = Profile("motion", Shape(1, 16, 16), Shape(1, 128, 128), Shape(1, 256, 256))
+                with bench.backend.open_entry(network, bench.build(network, whole, "fp32")) as opened:
+                    yield opened
+
+            yield Setting(engine, "dry run", load_fatbin(), _played_copy(device), also)
         if left := bench.left_behind:
             raise AssertionError(f"left behind: {left}")
 

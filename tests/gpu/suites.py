@@ -15,16 +15,20 @@ SUITES = (
     "tests/contract/test_device.py",
     "tests/contract/test_device_kernels.py",
     "tests/contract/test_film_kernels.py",
+    "tests/contract/test_motion_kernels.py",
     "tests/contract/test_device_pipeline.py",
+    "tests/contract/test_card_encoding.py",
+    "tests/contract/test_device_motion.py",
     "tests/contract/test_tensorrt.py",
     "tests/contract/test_gate.py",
     "tests/unit/runtime/test_onnxruntime_cuda.py",
 )
 SANITIZED = (
     "tests/contract/test_device_kernels.py",
+    "tests/contract/test_motion_kernels.py",
     "tests/contract/test_film_kernels.py",
     "-k",
-    "cuda and (synthesize or tiles or grain or resample or warp)",
+    "cuda and (synthesize or tiles or reduced or placed or grain or resample or warp)",
 )
 _LIMIT_S = 1800
 _TAIL = 4000

@@ -79,7 +79,7 @@ class Conversion:
         ):
             job = plan_job(reader, item.output, item.options)
             job = replace(job, source=replace(job.source, turn=self.place), engines=self.pool, crew=self.crew)
-            return self._made(job, observer)
+            return self._made(job.tuned(), observer)
 
     def _made(self, job: Job, observer: Observer) -> Outcome:
         options, plan = job.options, job.plan
@@ -108,6 +108,6 @@ def rehearse(item: Item, *, skip_done: bool) -> tuple[Outcome, Mapping[str, str]
     if item.output.parent.is_dir():
         check_output(item.output, item.options, item.source)
     with open_source(item.source, item.options) as reader:
-        job = plan_job(reader, item.output, item.options)
+        job = plan_job(reader, item.output, item.options).tuned()
         expected = expected_frames(job.plan, job.options, job.source.first_pts)
         return Outcome(item, Result.NOT_BEGUN, expected or 0), job.describe()

@@ -133,6 +133,13 @@ def _on_error(name: str, value: Value) -> config.OnError:
         raise UsageError(f"`--on-error {value}` is not understood", "use `repair` or `fail`") from error
 
 
+def _media(name: str, value: Value) -> config.Media:
+    try:
+        return config.Media(_words(name, value))
+    except ValueError as error:
+        raise UsageError(f"`--media {value}` is not understood", "use `host` or `card`") from error
+
+
 def _parsed(parse: Callable[[str], object]) -> Callable[[str, Value], object]:
     return lambda name, value: parse(_words(name, value))
 
@@ -177,6 +184,7 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
         "overwrite": Setting("overwrite", _switch),
         "on-error": Setting("on_error", _on_error),
         "max-memory": Setting("max_memory", _parsed(config.parse_bytes)),
+        "media": Setting("media", _media),
         "restart": Setting("restart", _switch),
         "verify": Setting("verify", _switch),
         "deinterlace": Setting("film.deinterlace", _off),

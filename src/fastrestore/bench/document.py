@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fastrestore.bench.machine import machine, software
 from fastrestore.bench.peak import Peak
 from fastrestore.errors import UsageError
+from fastrestore.runtime.machine import machine, software
 
 SCHEMA = "fastrestore.bench/1"
 KINDS = ("engine", "pipeline", "sweep")

@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fastrestore.bench.machine import machine, software
 from fastrestore.bench.rates import Rates
 from fastrestore.bench.workload import expected_counts, way, work_mpx
 from fastrestore.config import ConvertOptions
 from fastrestore.runtime.cache.choices import Choices
 from fastrestore.runtime.cache.folder import default_folder
+from fastrestore.runtime.machine import machine, software
 from fastrestore.runtime.plan import WorkPlan
 
 KIND = "rates"

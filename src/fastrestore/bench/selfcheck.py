@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from fastrestore.bench.cases import EngineCase, EngineSettings
 from fastrestore.bench.difference import compare
 from fastrestore.bench.engines import measure_engines
-from fastrestore.bench.machine import machine, software
 from fastrestore.geometry import Size
 from fastrestore.models.catalog import find
 from fastrestore.models.spec import ModelSpec
 from fastrestore.runtime.engine import Engine, choose_backend
+from fastrestore.runtime.machine import machine, software
 
 _TIMES = 10
 _SIZE = Size(48, 32)

@@ -8,21 +8,24 @@ import statistics
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
 
-from fastrestore.bench.machine import machine, software
+from fastrestore.api import open_source, plan_job
 from fastrestore.bench.pipelines import Encoder, measure_pipeline
 from fastrestore.config import ConvertOptions, Plan
 from fastrestore.errors import FastRestoreError, UsageError
-from fastrestore.runtime.cache.choices import Choices
-from fastrestore.runtime.cache.folder import default_folder
-from fastrestore.runtime.plan import WorkPlan
+from fastrestore.runtime import tuning
+from fastrestore.runtime.on_device.lanes import MOST_SLOTS
+from fastrestore.runtime.stages import open_stages
 
-KIND = "sweep"
-"""What is kept is a choice of this kind."""
+MOST_OTHERS = 0.1
+"""Share of the cores that other programs may take on the mean: beyond it, times say little of what is best."""
+_FIRST_S = Fraction(1, 5)
+"""How much of the film is converted before the measuring."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +37,18 @@ class Variant:
     tile: int | None
     threads: int
     preset: str | None
+    batch: int | None = None
+    """Tiles at once, on a card; None leaves it to the engine."""
+    streams: int | None = None
+    """Pictures side by side, on a card; None is as `convert` does it."""
 
     @property
     def label(self) -> str:
         """A few words that tell it from others."""
-        tile = "auto" if self.tile is None else self.tile
-        return f"{self.plan.value} {self.backend} tile {tile} threads {self.threads} {self.preset or 'default preset'}"
+        words = [self.plan.value, self.backend, f"tile {'auto' if self.tile is None else self.tile}"]
+        words += [f"batch {self.batch}"] if self.batch else []
+        words += [f"streams {self.streams}"] if self.streams else []
+        return " ".join([*words, f"threads {self.threads}", self.preset or "default preset"])
 
     def applied(self, options: ConvertOptions) -> ConvertOptions:
         """Return the options, done this way."""
@@ -49,6 +58,8 @@ class Variant:
             backend=self.backend,
             tile=self.tile,
             threads=self.threads,
+            batch=self.batch,
+            streams=self.streams,
             encode=replace(options.encode, preset=self.preset),
         )
 
@@ -65,6 +76,8 @@ class Outcome:
     verdict: str = ""
     problem: str = ""
     """Why it cannot run here; the figures are then 0."""
+    others: float | None = None
+    """Share of the cores that other programs took meanwhile; None where the system does not say."""
 
     def beats(self, other: Outcome) -> bool:
         """Whether it is nowhere worse and somewhere better: faster, less memory, a smaller file."""
@@ -81,6 +94,8 @@ class Outcome:
             "backend": variant.backend,
             "tile": variant.tile,
             "threads": variant.threads,
+            "batch": variant.batch,
+            "streams": variant.streams,
             "preset": variant.preset,
             "fps": self.fps,
             "runs_fps": list(self.runs_fps),
@@ -88,6 +103,7 @@ class Outcome:
             "output_bytes": self.output_bytes,
             "verdict": self.verdict,
             "problem": self.problem,
+            "others": self.others,
             "kept": kept,
         }
 
@@ -98,9 +114,12 @@ def variants(
     tiles: Sequence[int | None],
     threads: Sequence[int],
     presets: Sequence[str | None],
+    batches: Sequence[int | None] = (None,),
+    streams: Sequence[int | None] = (None,),
 ) -> list[Variant]:
     """Return every combination."""
-    return [Variant(*each) for each in itertools.product(plans, backends, tiles, threads, presets)]
+    axes = itertools.product(plans, backends, tiles, threads, presets, batches, streams)
+    return [Variant(*each) for each in axes]
 
 
 def sweep(
@@ -112,16 +131,20 @@ def sweep(
 ) -> list[Outcome]:
     """Convert the clip in every way, each time in a new process, so that memory and engines of one disturb no other.
 
-    Ways that cannot run here are kept with the reason. With several repeats the ways take turns.
+    Ways that cannot run here are kept with the reason. With several repeats the ways take turns. Before its first
+    turn, each converts the first frames: what is done but once on a machine, such as proving engines, is no part of
+    its time.
 
     Raises:
         UsageError: If none of them can run.
     """
     found: dict[Variant, list[Outcome]] = {way: [] for way in ways}
-    for _ in range(repeats):
+    for number in range(repeats):
         for way in ways:
             if any(outcome.problem for outcome in found[way]):
                 continue
+            if number == 0:
+                _measured(clip, _first_frames(way.applied(options)), way)  # what fails will fail again
             outcome = _measured(clip, way.applied(options), way)
             found[way].append(outcome)
             if on_outcome is not None:
@@ -141,38 +164,25 @@ def pareto(outcomes: Sequence[Outcome]) -> list[Outcome]:
     return sorted(best, key=lambda outcome: -outcome.fps)
 
 
-def job_facts(plan: WorkPlan, options: ConvertOptions) -> dict[str, object]:
-    """Return what the result of a sweep holds for, beside the machine and its software."""
-    return {
-        "source": str(plan.source.size),
-        "source_rate": str(plan.source.rate),
-        "target": str(plan.size),
-        "rate": str(plan.rate),
-        "sr": options.sr,
-        "vfi": options.vfi,
-        "codec": options.encode.codec,
-        "crf": options.encode.crf,
-    }
-
-
-def facts(job: Mapping[str, object]) -> dict[str, object]:
-    """Return the facts under which a sweep's result is kept: this machine, this software, the job."""
-    return {"machine": machine(), "software": software(), "job": dict(job)}
-
-
-def kept_choices() -> Choices:
-    """Return where results are kept: with what else was measured to be best here, beside the engines."""
-    return Choices(default_folder() / "choices")
-
-
 def keep(outcomes: Sequence[Outcome], job: Mapping[str, object]) -> None:
     """Keep the Pareto set for later conversions, the fastest first; an earlier one for the same facts is replaced.
 
     Raises:
         EngineError: If it cannot be written.
     """
-    best = [outcome.as_dict(kept=True) for outcome in pareto(outcomes)]
-    kept_choices().put(KIND, facts(job), {"ways": best})
+    tuning.keep([outcome.as_dict(kept=True) for outcome in pareto(outcomes)], job)
+
+
+def disturbed(outcomes: Sequence[Outcome]) -> float | None:
+    """Return the share of the cores that other programs took on the mean, if it was too much to tell what is best."""
+    known = [each.others for each in outcomes if each.others is not None and not each.problem]
+    share = statistics.mean(known) if known else 0.0
+    return share if share > MOST_OTHERS else None
+
+
+def _first_frames(options: ConvertOptions) -> ConvertOptions:
+    end = (options.start or 0) + _FIRST_S
+    return replace(options, end=end if options.end is None else min(end, options.end))
 
 
 def _measured(clip: Path, options: ConvertOptions, way: Variant) -> Outcome:
@@ -192,17 +202,34 @@ def _measured(clip: Path, options: ConvertOptions, way: Variant) -> Outcome:
     return outcome
 
 
+def _off_card(clip: Path, options: ConvertOptions) -> str:
+    """Return why a conversion cannot have the batch or the streams that are asked for; empty if it can."""
+    if options.streams is not None and options.streams > MOST_SLOTS:
+        return f"{options.streams} streams: a card takes {MOST_SLOTS} at most"
+    with open_source(clip, options) as reader:
+        job = plan_job(reader, "sweep.mkv", options)
+        with open_stages(job.plan, job.options) as (stages, choice):
+            if stages.on_device is not None:
+                return ""
+            ran = f"`{choice.backend.name}`" if choice else "a conversion without networks"
+            return f"{ran} takes one tile after the other, in the host's memory: no batch, no streams"
+
+
 def _measure_into(sender: Connection, clip: Path, options: ConvertOptions, way: Variant) -> None:
     """Convert once, in a process of its own. Errors become words: not every exception can be sent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to both; the parent ends this one
     signal.signal(signal.SIGTERM, _leave)
     try:
+        if (way.batch or way.streams) and (problem := _off_card(clip, options)):
+            sender.send(Outcome(way, problem=problem))
+            return
         result = measure_pipeline(clip, options, Encoder.REAL)
     except FastRestoreError as error:
         sender.send(Outcome(way, problem=error.message))
         return
     run = result.run
-    sender.send(Outcome(way, result.fps, run.memory_bytes, run.output_bytes, (result.fps,), result.verdict))
+    outcome = Outcome(way, result.fps, run.memory_bytes, run.output_bytes, (result.fps,), result.verdict)
+    sender.send(replace(outcome, others=run.others))
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
@@ -215,11 +242,13 @@ def _together(outcomes: Sequence[Outcome]) -> Outcome:
     if last.problem:
         return last
     speeds = tuple(outcome.fps for outcome in outcomes)
+    others = [outcome.others for outcome in outcomes if outcome.others is not None]
     return replace(
         last,
         fps=statistics.median(speeds),
         runs_fps=speeds,
         memory_bytes=max(outcome.memory_bytes for outcome in outcomes),
+        others=statistics.mean(others) if others else None,
     )
 
 

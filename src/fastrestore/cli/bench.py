@@ -192,6 +192,12 @@ def bench_sweep(
     ] = None,
     tile: Annotated[Optional[list[str]], typer.Option(help="Tiles; may be repeated.", metavar="N")] = None,
     threads: Annotated[Optional[list[int]], typer.Option(min=0, max=1024, help="For the network.", metavar="N")] = None,
+    batch: Annotated[
+        Optional[list[int]], typer.Option(min=1, max=64, help="Tiles at once, on a card.", metavar="N")
+    ] = None,
+    streams: Annotated[
+        Optional[list[int]], typer.Option(min=1, max=64, help="Pictures side by side, on a card.", metavar="N")
+    ] = None,
     preset: Annotated[
         Optional[list[str]], typer.Option(help="Encoder presets; may be repeated.", metavar="NAME")
     ] = None,
@@ -206,6 +212,7 @@ def bench_sweep(
     from fastrestore.bench import sweeps
     from fastrestore.bench.document import document
     from fastrestore.config import parse_time
+    from fastrestore.runtime.tuning import job_facts
 
     _check_files(json_file, page, append=False)
     options = _convert_options(to, fps, sr, vfi, codec, crf, start, None)
@@ -216,17 +223,21 @@ def bench_sweep(
         [auto_int(text, "--tile") for text in tile or ["auto"]],
         threads or [0],
         preset or _usable_presets(codec),
+        batch or [None],
+        streams or [None],
     )
     with open_source(clip, options) as reader:
         planned = plan_job(reader, "sweep.mkv", options).plan
-    job = sweeps.job_facts(planned, options)
+    job = job_facts(planned, options)
     outcomes = sweeps.sweep(clip, options, ways, repeats, _tell_outcome)
     settings = {"clip": clip.name, "seconds": seconds, "repeats": repeats, "job": job}
     found = document("sweep", settings, list(sweeps.rows(outcomes)), None)
-    _warn_if_busy(found)
     if json_file != Path("-"):
         measurements.show_sweep(sweeps.pareto(outcomes))
-    sweeps.keep(outcomes, job)
+    if share := sweeps.disturbed(outcomes):
+        _note(f"warning: other programs took {share:.0%} of the cores meanwhile: not kept for later conversions")
+    else:
+        sweeps.keep(outcomes, job)
     _write(found, json_file, page, append=False)
 
 

@@ -46,6 +46,7 @@ def convert(
     overwrite: option.Overwrite = False,
     on_error: option.OnFault = "repair",
     max_memory: option.MaxMemory = None,
+    media: option.OnMedia = "host",
     restart: option.Restart = False,
     verify: option.Verify = True,
     deinterlace: option.Deinterlace = "off",
@@ -143,10 +144,11 @@ def _convert_one(
     check_output(target, options, source)
     with Watchdog(on_stall=leave_stalled) as watchdog, open_source(source, options, watchdog) as reader:
         with shown(progress) as on_progress:
-            job = replace(plan_job(reader, target, options, on_progress=on_progress), crew=crew)
+            asked = replace(plan_job(reader, target, options, on_progress=on_progress), crew=crew)
+        job = asked.tuned()
         _print_plan(job, progress, to_stdout=dry_run)
         if dry_run:
-            _print_estimate(job, progress)
+            _print_estimate(asked, progress)
             return
         done = _run(job, progress)
     if report is not None:

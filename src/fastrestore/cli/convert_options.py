@@ -50,6 +50,9 @@ OnFault = Annotated[
     str, typer.Option(help="repair mends single faults of the source and tells; fail ends the run.", metavar="WHAT")
 ]
 MaxMemory = Annotated[Optional[str], typer.Option(help="Refuse what would need more, such as 8G.", metavar="BYTES")]
+OnMedia = Annotated[
+    str, typer.Option(help="host: the CPU decodes; card: the card does (not tried on one yet).", metavar="WHERE")
+]
 Restart = Annotated[
     bool, typer.Option("--restart", "--no-resume", help="Begin anew, whatever an interrupted run has left.")
 ]

@@ -100,7 +100,7 @@ def in_sanitized_process(factory: pytest.TempPathFactory, *command: str) -> subp
 @pytest.mark.slow
 def test_the_laws_hold_under_the_sanitizers(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Every law once more: no byte out of bounds, read or written, and no undefined step."""
-    laws = "tests/contract/test_device_kernels.py", "tests/contract/test_film_kernels.py"
+    laws = [f"tests/contract/test_{kind}_kernels.py" for kind in ("device", "film", "motion")]
     done = in_sanitized_process(tmp_path_factory, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *laws)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
 

@@ -45,6 +45,7 @@ def frame(target: k.DevicePlanes) -> tuple[k.PlacedTaps, ...]:
 
 STORE = k.TileStore(BASE, Size(128, 96), 1, half=True)
 FIELD = k.FlowField.interleaved(BASE, BASE, SIZE)
+PLACE = k.NetworkPlace(SIZE, Size(32, 24), 2, Size(32, 32))
 
 REFUSED: dict[str, Callable[[], object]] = {
     "no tiles": lambda: k.planes_to_tiles(picture(), BASE, SIZE, [], half=True),
@@ -64,6 +65,16 @@ REFUSED: dict[str, Callable[[], object]] = {
     "clear in bytes": lambda: k.clear(BASE, 24),
     "clear nothing": lambda: k.clear(BASE, 0),
     "packed motion that is not aligned": lambda: k.pack_motion(FIELD, BASE + 4),
+    "a grid that leaves pixels out": lambda: k.planes_to_reduced(
+        picture(), BASE, k.NetworkPlace(SIZE, Size(31, 24), 2, Size(32, 32)), half=True
+    ),
+    "a tensor smaller than the grid": lambda: k.place_motion(
+        k.NetworkOutput(BASE, BASE, (False, False)), k.NetworkPlace(SIZE, Size(32, 24), 2, Size(32, 16)), BASE, BASE
+    ),
+    "a picture not reduced": lambda: k.planes_to_reduced(
+        picture(), BASE, k.NetworkPlace(SIZE, SIZE, 1, SIZE), half=True
+    ),
+    "nothing to fill": lambda: k.fill(BASE, 0, 0.5, half=True),
     "a mask of bytes": lambda: k.synthesize((picture(), picture()), BASE, luma(), picture()),
     "a neighbour of another size": lambda: k.synthesize(
         (picture(), picture(size=Size(32, 24))), BASE, luma(bits=32), picture()
@@ -95,6 +106,9 @@ def every_launch() -> dict[str, k.Launch]:
         k.planes_to_tiles(picture(), BASE, Size(40, 30), [(0, 0), (24, 18)], half=True),
         k.tiles_to_planes(STORE, frame(picture()), picture()),
         k.pack_motion(FIELD, BASE),
+        k.planes_to_reduced(picture(), BASE, PLACE, half=True),
+        k.fill(BASE, 4096, 0.5, half=False),
+        k.place_motion(k.NetworkOutput(BASE, BASE, (False, True)), PLACE, BASE, BASE),
         k.guard(pair, BASE, (mask, mask), taps(), BASE, 0.5),
         k.disagreement(luma(), luma(), BASE, BASE),
         k.synthesize(pair, BASE, mask, picture()),

@@ -31,6 +31,9 @@ OTHERS: dict[str, Any] = {
     "end": Fraction(1, 10),
     "keep_holds": True,
     "threads": 1,
+    "batch": 2,
+    "streams": 2,
+    "tuned": "fastest here",
     "spans": Spans(Fraction(1), Fraction(2)),
     "on_error": OnError.FAIL,
     "film": FilmOptions(steady="crop"),
@@ -43,8 +46,8 @@ HARMLESS: dict[str, Any] = {
     "provenance": True,
     "c2pa": "cert.pem",
 }
-ELSEWHERE = {"encode", "audio", "backend", "vfi"}
-"""Options that the tests below look at one by one."""
+ELSEWHERE = {"encode", "audio", "backend", "vfi", "media"}
+"""Options that the tests below look at one by one, and one that plans refuse without a card (test_card_media.py)."""
 ENCODINGS: dict[str, Any] = {
     "codec": "ffv1",
     "crf": 30,

@@ -26,7 +26,7 @@ from fastrestore.models.spec import Artifact, ModelSpec, Task, Tensor
 from fastrestore.models.store import locate
 from fastrestore.runtime import gate
 from fastrestore.runtime.backends import openvino as module
-from fastrestore.runtime.backends.openvino import PRECISION_VARIABLE, OpenVino, OpenVinoEngine
+from fastrestore.runtime.backends.openvino import PRECISION_VARIABLE, FixedEngine, OpenVino, OpenVinoEngine
 from fastrestore.runtime.engine import BackendChoice, load_backend
 
 if find_spec("openvino") is None:
@@ -133,6 +133,13 @@ def restored(engine: OpenVinoEngine, image: FloatImage) -> FloatImage:
     return out
 
 
+def try_out(spec: ModelSpec = SPEC, threads: int = 1, shape: tuple[int, int, int] = (1, 40, 56)) -> FloatImage:
+    """Open the network and run it once, which compiles and proves it."""
+    count, height, width = shape
+    with OpenVino().open(spec, threads=threads) as opened:
+        return restored(opened, picture(height, width, count))
+
+
 @pytest.mark.parametrize(
     ("capable", "asked", "precision"),
     [(True, "", "bf16"), (True, "auto", "bf16"), (True, "bf16", "bf16"), (True, "fp32", "fp32"), (False, "", "fp32")],
@@ -145,7 +152,8 @@ def test_precision_is_what_the_cpu_has_unless_told_otherwise(
     backend = OpenVino()
     assert BackendChoice(backend, "").identity == f"openvino {precision}"
     assert precision not in backend.describe()
-    backend.open(SPEC, threads=1).close()
+    with backend.open(SPEC, threads=1) as opened:
+        restored(opened, picture(40, 56))
     assert core.settings["INFERENCE_PRECISION_HINT"] == {"fp32": "f32", "bf16": "bf16"}[precision]
     assert backend.describe().endswith(precision)
 
@@ -163,13 +171,13 @@ def test_a_precision_that_cannot_be_had_is_refused(monkeypatch: pytest.MonkeyPat
 def test_a_precision_that_the_library_changed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     given(Core(honest=False), monkeypatch)
     with pytest.raises(EngineError, match="computes in f32, wanted bf16"):
-        OpenVino().open(SPEC, threads=1)
+        try_out()
 
 
 def test_motion_stays_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
     core = given(Core(), monkeypatch)
-    monkeypatch.setattr(module, "_require_proof", lambda engine, facts, threads: None)
-    OpenVino().open(replace(SPEC, task=Task.MOTION), threads=1).close()
+    monkeypatch.setattr(module, "_require_proof", lambda engine, shape, facts, threads: None)
+    try_out(replace(SPEC, task=Task.MOTION))
     assert core.settings["INFERENCE_PRECISION_HINT"] == "f32"
 
 
@@ -180,26 +188,65 @@ def test_a_wrong_engine_is_refused_and_stays_refused(
     monkeypatch.setenv("FASTRESTORE_ENGINES", str(tmp_path))
     core = given(Core(capable=precision == "bf16", error=0.05), monkeypatch)
     with pytest.raises(EngineProofError) as first:
-        OpenVino().open(SPEC, threads=1)
+        try_out()
     assert (f"{PRECISION_VARIABLE}=fp32" in first.value.hint) is (precision == "bf16")
     assert "--backend onnxruntime" in first.value.hint
     runs = core.runs
     with pytest.raises(EngineProofError):
-        OpenVino().open(SPEC, threads=1)
+        try_out()
     assert core.runs == runs > 0
 
 
-def test_what_was_proved_is_not_proved_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    OpenVino().open(SPEC, threads=1).close()
+def test_every_shape_is_proved_once_and_for_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FASTRESTORE_ENGINES", str(tmp_path))
+    core = given(Core(capable=False), monkeypatch)
+    try_out(shape=(1, 40, 56))
+    assert core.runs == 2  # the gate's, and ours
+    try_out(shape=(1, 40, 64))
+    assert core.runs == 4
 
     def reference(spec: ModelSpec, threads: int) -> Any:
         raise AssertionError(f"the reference of {spec.name} was opened again")
 
     monkeypatch.setattr(gate, "reference", reference)
-    OpenVino().open(SPEC, threads=2).close()
+    try_out(shape=(1, 40, 56), threads=2)
+    with pytest.raises(AssertionError, match="opened again"):
+        try_out(shape=(2, 40, 56))
     monkeypatch.setattr(module, "_instruction_sets", lambda: "of another CPU")
     with pytest.raises(AssertionError, match="opened again"):
-        OpenVino().open(SPEC, threads=1)
+        try_out(shape=(1, 40, 56))
+
+
+def test_what_is_proved_is_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    proved: list[tuple[object, str]] = []
+    monkeypatch.setattr(
+        module, "_require_proof", lambda engine, shape, facts, threads: proved.append((engine, str(shape)))
+    )
+    with OpenVino().open(SPEC, threads=1) as opened:
+        restored(opened, picture(24, 32, 2))
+        (made,) = opened._engines.values()
+    assert proved == [(made, "2x32x24")]
+
+
+def test_two_shapes_are_kept_compiled_and_a_third_takes_the_older_ones_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    core = given(Core(capable=False), monkeypatch)
+    monkeypatch.setattr(module, "_require_proof", lambda engine, shape, facts, threads: None)
+    pictures = {name: picture(height, 40) for name, height in (("a", 24), ("b", 32), ("c", 48))}
+    alone = {name: try_out(shape=(1, image.shape[2], 40)) for name, image in pictures.items()}
+    compiled = []
+    real = core.compile_model
+
+    def compile_model(model: Any, device: str, settings: dict[str, Any]) -> Compiled:
+        compiled.append(tuple(model.inputs[0].shape)[2])
+        assert not model.is_dynamic()
+        return real(model, device, settings)
+
+    monkeypatch.setattr(core, "compile_model", compile_model)
+    with OpenVino().open(SPEC, threads=1) as opened:
+        assert compiled == []
+        for name in "abbaacbac":  # `c` comes when `b` was used longer ago than `a`
+            np.testing.assert_array_equal(restored(opened, pictures[name]), alone[name])
+    assert compiled == [24, 32, 48, 32, 24, 48]
 
 
 def test_the_cpu_is_known_by_what_it_can_do(tmp_path: Path) -> None:
@@ -229,7 +276,7 @@ def test_no_bit_depends_on_threads_or_runs(engine: OpenVinoEngine) -> None:
 
 def test_settings_leave_the_cores_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
     core = given(Core(capable=False), monkeypatch)
-    OpenVino().open(SPEC, threads=3).close()
+    try_out(threads=3)
     assert core.settings["INFERENCE_NUM_THREADS"] == 3
     assert core.settings["ENABLE_CPU_PINNING"] is False
     assert core.settings["NUM_STREAMS"] == 1
@@ -265,17 +312,17 @@ def test_input_that_may_not_be_written(engine: OpenVinoEngine) -> None:
 
 
 def test_a_catalogue_that_does_not_fit_the_file() -> None:
-    compiled = openvino.Core().compile_model(locate(SPEC), "CPU", {})
     for changes in (
         {"inputs": (Tensor("other", 3),)},
         {"inputs": (*SPEC.inputs, Tensor("t", 1, 0))},
         {"outputs": ()},
     ):
         with pytest.raises(EngineIncompatibleError, match="found tensors"):
-            OpenVinoEngine(replace(SPEC, **changes), compiled)
+            OpenVino().open(replace(SPEC, **changes), threads=1)
     image = picture(8, 8)
     larger = replace(SPEC, scale=4, outputs=(Tensor("restored", 3, 4),))
-    with OpenVinoEngine(larger, compiled) as engine, pytest.raises(EngineIncompatibleError, match=r"16, 16.*32, 32"):
+    compiled = openvino.Core().compile_model(locate(SPEC), "CPU", {})
+    with FixedEngine(larger, compiled) as engine, pytest.raises(EngineIncompatibleError, match=r"16, 16.*32, 32"):
         engine.run({"image": image}, {"restored": room(image, 4)})
 
 
@@ -314,8 +361,12 @@ def watch(event, arguments):
 sys.addaudithook(watch)
 from fastrestore.models.catalog import find
 from fastrestore.runtime.backends import openvino
-openvino._require_proof = lambda engine, facts, threads: None
-openvino.OpenVino().open(find(sys.argv[1]), threads=1).close()
+openvino._require_proof = lambda engine, shape, facts, threads: None
+import numpy
+spec = find(sys.argv[1])
+with openvino.OpenVino().open(spec, threads=1) as engine:
+    image, out = (numpy.zeros(tensor.shape(1, 8, 8), numpy.float32) for tensor in (*spec.inputs, *spec.outputs))
+    engine.run({"image": image}, {"restored": out})
 print("done", hasattr(openvino.load_library(), "convert_model"), [name for name in sys.modules if "telemetry" in name])
 """
 

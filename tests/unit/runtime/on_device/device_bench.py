@@ -16,11 +16,13 @@ from fastrestore.geometry import Size
 from fastrestore.kernels.host_build import HostKernels
 from fastrestore.kernels.ops import open_ops
 from fastrestore.models.catalog import find
+from fastrestore.models.spec import ModelSpec
 from fastrestore.runtime.backends.tensorrt_engine import TensorRtEngine
 from fastrestore.runtime.devices.counting import CountingDevice
 from fastrestore.runtime.engine import Engine
 from fastrestore.runtime.engine_key import Profile, Shape
 from fastrestore.runtime.motion import DisEstimator
+from fastrestore.runtime.on_device.motion import MotionNetwork
 from fastrestore.runtime.on_device.opening import Task, open_steps
 from fastrestore.runtime.on_device.picture import Form
 from fastrestore.runtime.on_device.steps import DeviceSteps
@@ -47,6 +49,8 @@ class DeviceBench:
         self._bench = Bench(folder, memory_bytes=memory_bytes, execute=kernels.run)
         self.span = span
         self._held = ExitStack()
+        self._trusting = self._bench.restarted()  # one for all engines, so that they share the card
+        self._trusting._prove = lambda *_: None  # type: ignore[method-assign]  # the gate has its own tests
 
     @property
     def device(self) -> CountingDevice:
@@ -58,12 +62,12 @@ class DeviceBench:
 
     def engine(self, name: str = "clean-x2-tiny", *, fault: str = "") -> TensorRtEngine:
         """Open an engine, in full precision so that tolerances are those of the kernels."""
-        spec = find(name)
-        entry = self._bench.build(spec, self.span, "fp32", fault=fault)
-        trusting = self._bench.restarted()
-        trusting._prove = lambda *_: None  # type: ignore[method-assign]  # the gate has its own tests
-        engine = trusting.open_entry(spec, entry)
-        return self._held.enter_context(engine)
+        return self.engine_of(find(name), self.span, fault=fault)
+
+    def engine_of(self, spec: ModelSpec, span: Profile, *, precision: str = "fp32", fault: str = "") -> TensorRtEngine:
+        """Open an engine of any model on the same card, for inputs of a range."""
+        entry = self._bench.build(spec, span, precision, fault=fault)
+        return self._held.enter_context(self._trusting.open_entry(spec, entry))
 
     def close(self) -> None:
         self._held.close()
@@ -76,14 +80,16 @@ def device_stages(
     output: Output,
     plan: Plan = Plan.GUIDED,
     *,
-    slots: int = 2,
+    slots: int | None = 2,
     tile: int | None = None,
+    motion: MotionNetwork | None = None,
 ) -> Iterator[tuple[Stages, DeviceSteps]]:
     """Open the stages of a pipeline on the card that engines are on."""
     form = Form(source.size, source.format, source.colour)
     task = Task(form, Form(output.size, output.format, output.colour), plan, tile)
-    with open_steps(engines, task, slots=slots) as steps:
-        yield Stages(OPS, Restorer([], OPS, output), DisEstimator(OPS), plan, steps), steps
+    with open_steps(engines, task, slots=slots, motion=motion) as steps:
+        estimator = DisEstimator(OPS) if motion is None else motion.estimator
+        yield Stages(OPS, Restorer([], OPS, output), estimator, plan, steps), steps
 
 
 def host_stages(engines: Sequence[Engine], output: Output, plan: Plan = Plan.GUIDED, tile: int | None = None) -> Stages:

@@ -53,6 +53,14 @@ def test_a_whole_picture_is_given_as_it_is() -> None:
     assert made.tile == Size(427, 241) and len(made.plan) == 1
 
 
+def test_fewer_tiles_a_run_where_that_is_asked_for() -> None:
+    size, span = Size(200, 160), profile(64)
+    whole = cut(SPEC, size, span, FULL)
+    assert whole.batch > 1
+    assert cut(SPEC, size, span, FULL, batch=1).batch == 1
+    assert cut(SPEC, size, span, FULL, batch=64) == whole
+
+
 def test_without_a_range_memory_decides() -> None:
     made = cut(SPEC, Size(64, 48), None, FULL, side=40)
     assert len(made.plan) > 1 and made.batch == 1

@@ -14,6 +14,7 @@ from fastrestore.models.catalog import find
 from fastrestore.models.spec import ModelSpec
 from fastrestore.runtime.backends.onnxruntime_addresses import AddressedEngine
 from fastrestore.runtime.devices.counting import CountingDevice
+from fastrestore.runtime.devices.shared_device import SharedDevice
 from fastrestore.runtime.on_device.engine import AddressEngine
 
 
@@ -57,7 +58,7 @@ def test_every_slot_is_a_session_on_its_stream(device: CountingDevice) -> None:
         opened.append(RecordingSession(spec, stream))
         return opened[-1]
 
-    engine = AddressedEngine(spec, RecordingSession(spec), half=True, reopen=reopen, card=lambda: device)
+    engine = AddressedEngine(spec, RecordingSession(spec), half=True, reopen=reopen, card=SharedDevice(lambda: device))
     assert isinstance(engine, AddressEngine)
     assert engine.range is None and set(engine.dtypes.values()) == {np.dtype(np.float16)}
     with device.stream() as stream, device.event() as consumed:

@@ -147,3 +147,16 @@ def test_lending_makes_nothing(device: CountingDevice, lanes: Lanes, pool: Pool)
             with lease.reading(lanes.copy_out):
                 pass
     assert device.counts.allocations == before
+
+
+def test_who_must_not_wait_is_lent_one_more(device: CountingDevice, pool: Pool) -> None:
+    leases = [pool.lend_now("picture") for _ in range(3)]
+    assert len({lease.address for lease in leases}) == 3
+    made = device.counts.buffers
+    for lease in leases:
+        lease.close()
+    for lease in [pool.lend_now("picture") for _ in range(3)]:
+        lease.close()
+    assert (device.counts.buffers, pool.on_loan) == (made, 0), "what was made once is there from then on"
+    with pytest.raises(DeviceError, match="set aside"):
+        pool.lend_now("something else")
