@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from fastrestore.runtime.media.opening import open_file
-from fastrestore.runtime.media.pixels import samples
+from fastrestore.runtime.media.pixels import ONE_THREAD, samples
 from fastrestore.runtime.media.translate import reading
 
 Thumb: TypeAlias = NDArray[np.float32]
@@ -159,7 +159,7 @@ def thumb_of(frame: VideoFrame) -> Thumb:
     plain = name.startswith(("yuv4", "yuvj4", "yuva4", "gray", "nv12")) and name.endswith(("le", "p", "gray", "nv12"))
     full = int(frame.color_range) == _FULL_RANGE or name.startswith("yuvj") or not plain
     if not plain:
-        frame, bits = frame.reformat(*_SAMPLES, format="gray"), 8
+        frame, bits = frame.reformat(*_SAMPLES, format="gray", threads=ONE_THREAD), 8
     plane = frame.planes[0]
     across, down = (
         max(1, length // count) for length, count in zip((plane.width, plane.height), _SAMPLES, strict=True)

@@ -25,6 +25,9 @@ _SIDE_MASTERING, _SIDE_LIGHT, _SIDE_MATRIX = "MASTERING_DISPLAY_METADATA", "CONT
 _UNTOLD = {int(Matrix.UNSPECIFIED), int(Matrix.RGB), 3}
 """Matrices that say nothing of YUV samples."""
 _CENTRED_CODECS = {"mpeg1video", "mjpeg"}
+ONE_THREAD = 1
+"""What libswscale is given: with several threads it wrote wrong chroma now and then from P010 to planes (FFmpeg 8.1,
+720x576: in 31 of 40 frames of noise)."""
 
 
 def layout_for(video_format: av.VideoFormat) -> PixelFormat:
@@ -63,7 +66,7 @@ def picture_from_frame(frame: VideoFrame, colour: Colour) -> Picture:
     if _plain_name(frame.format) != layout.name:
         if frame.format.name.startswith("yuvj"):
             frame.color_range = _FULL_RANGE  # else libswscale takes the new layout for limited range and converts
-        frame = frame.reformat(format=layout.name)
+        frame = frame.reformat(format=layout.name, threads=ONE_THREAD)
     planes = tuple(samples(plane, layout.bits).copy() for plane in frame.planes[: layout.planes])
     return Picture(planes, layout, colour)
 
@@ -99,6 +102,7 @@ def converted(frame: VideoFrame, size: Size, layout: PixelFormat, colour: Colour
         interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT,
         src_color_range=_FULL_RANGE if own.full_range else _LIMITED_RANGE,
         dst_color_range=_FULL_RANGE if colour.full_range else _LIMITED_RANGE,
+        threads=ONE_THREAD,
     )
     return picture_from_frame(plain, colour)
 

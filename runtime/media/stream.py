@@ -80,4 +80,6 @@ def starting(track: VideoTrack, options: EncodeOptions, way_out: str = "") -> It
 
 def encodable(frame: VideoFrame, stream: VideoStream) -> VideoFrame:
     """Return a frame in the layout that a stream's encoder takes."""
-    return frame.reformat(format=_SEMI_PLANAR) if stream.codec_context.pix_fmt == _SEMI_PLANAR else frame
+    if stream.codec_context.pix_fmt != _SEMI_PLANAR:
+        return frame
+    return frame.reformat(format=_SEMI_PLANAR, threads=pixels.ONE_THREAD)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 import numpy as np
@@ -157,19 +157,22 @@ def test_same_size_passes_pictures_through_untouched() -> None:
     assert restorer.runs == 0
 
 
-def threads() -> list[str]:
-    return [t.name for t in threading.enumerate() if t.name.startswith("fastrestore-")]
+@pytest.fixture
+def threads() -> Callable[[], list[str]]:
+    """Tells which of our threads run that did not run before the test."""
+    earlier = frozenset(threading.enumerate())
+    return lambda: [t.name for t in threading.enumerate() if t not in earlier and t.name.startswith("fastrestore-")]
 
 
 @pytest.mark.parametrize("fail_at", [0, 3, 8])
-def test_an_error_in_a_stage_ends_the_run_with_that_error(fail_at: int) -> None:
+def test_an_error_in_a_stage_ends_the_run_with_that_error(fail_at: int, threads: Callable[[], list[str]]) -> None:
     parts, _, _ = stages(fail_at=fail_at)
     with pytest.raises(EngineError, match="planted failure"):
         list(FramePipeline(parts, film(12), Fraction(60)))
     assert threads() == []
 
 
-def test_an_error_in_the_source_ends_the_run_with_that_error() -> None:
+def test_an_error_in_the_source_ends_the_run_with_that_error(threads: Callable[[], list[str]]) -> None:
     def broken() -> Iterator[Frame]:
         yield from film(5)
         raise FastRestoreError("the source broke")
@@ -180,7 +183,7 @@ def test_an_error_in_the_source_ends_the_run_with_that_error() -> None:
     assert threads() == []
 
 
-def test_stopping_early_stops_every_thread() -> None:
+def test_stopping_early_stops_every_thread(threads: Callable[[], list[str]]) -> None:
     parts, _, _ = stages()
     frames = iter(FramePipeline(parts, film(40), Fraction(60)))
     next(frames)
