@@ -180,7 +180,9 @@ class SegmentWriter:
     def _encode(self, frame: Finished, stamp: int) -> None:
         picture = self._encodable(frame)
         picture.time_base, picture.pts, picture.pict_type = self._track.time_base, stamp, 0
-        self._mux(self._encoded(picture))
+        packets = self._encoded(picture)
+        with writing(self._path):
+            self._mux(packets)
 
     def _encodable(self, frame: Finished) -> VideoFrame:
         """Return a frame as the encoder takes it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fastrestore.errors import EngineProofError
@@ -59,10 +60,18 @@ def test_no_backend_hands_out_what_the_gate_refuses(
     with monkeypatch.context() as refusing:
         refusing.setattr(gate._Trial, "agreements", refuse)
         with pytest.raises(EngineProofError, match="made up"):
-            backend.open(spec, threads=1)
+            _used(backend, spec)
     with pytest.raises(EngineProofError, match="made up"):
-        backend.open(spec, threads=1)
+        _used(backend, spec)
     assert len(tried) == 1, "refused from what is on record, without being run"
+
+
+def _used(backend: Backend, spec: ModelSpec) -> None:
+    """Open an engine and run it once: where a model is compiled for a shape, it is proved when that is known."""
+    given, made = spec.inputs[0], spec.outputs[0]
+    with backend.open(spec, threads=1) as engine:
+        out = {made.name: np.empty(made.shape(1, 16, 16), np.float32)}
+        engine.run({given.name: np.zeros(given.shape(1, 16, 16), np.float32)}, out)
 
 
 def test_the_reference_costs_nothing(spec: ModelSpec, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,13 +83,16 @@ def test_a_sweep_keeps_its_result(film: Path, tmp_path: Path) -> None:
         FASTRESTORE_ENGINES=str(tmp_path / "cache"),
     )
     assert ran.code == 0, ran.err
-    (kept,) = (tmp_path / "cache" / "choices").iterdir()
-    (way,) = json.loads(kept.read_text(encoding="utf-8"))["choice"]["ways"]
-    assert way["tile"] is None
     good, bad = json.loads((tmp_path / "sweep.json").read_text(encoding="utf-8"))["results"]
     assert good["kept"] and good["fps"] > 0
     assert bad["problem"] and not bad["kept"]
     assert "tile auto" in ran.out
+    if "not kept for later conversions" in ran.err:  # other programs keep the machine too busy to tell what is best
+        assert not (tmp_path / "cache" / "choices").exists()
+        return
+    (kept,) = (tmp_path / "cache" / "choices").iterdir()
+    (way,) = json.loads(kept.read_text(encoding="utf-8"))["choice"]["ways"]
+    assert way["tile"] is None
 
 
 @pytest.mark.parametrize(

@@ -125,9 +125,12 @@ def main() -> None:
     """Run the command line under a plan."""
     plan = Plan(**json.loads(sys.argv[1]))
     sys.argv[1:2] = []
+    # A limit on memory is for the run, not for imports; PyAV imports this one when a file is opened.
+    import av.subtitles.codeccontext  # noqa: F401
+
     from fastrestore import config
     from fastrestore.cli import shell
-    from fastrestore.runtime import identity, job  # noqa: F401  (a limit on memory is for the run, not for imports)
+    from fastrestore.runtime import identity, job  # noqa: F401
 
     spans = config.Spans(Fraction(plan.least_s), Fraction(plan.most_s))
     vars(config)["ConvertOptions"] = functools.partial(config.ConvertOptions, spans=spans)
