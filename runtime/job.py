@@ -25,7 +25,8 @@ from fastrestore.runtime.media.containers import require_fit
 from fastrestore.runtime.media.encoders import find_encoder, fixed_threads
 from fastrestore.runtime.media.translate import writing
 from fastrestore.runtime.naming import give_names
-from fastrestore.runtime.pipeline import FramePipeline, Stages
+from fastrestore.runtime.parts import Stages
+from fastrestore.runtime.pipeline import FramePipeline
 from fastrestore.runtime.plan import WorkPlan, describe
 from fastrestore.runtime.recording import Recording
 from fastrestore.runtime.report import Looking, OnProgress, RunReport

@@ -20,7 +20,8 @@ from fastrestore.runtime.journal import MADE, Record
 from fastrestore.runtime.media.card_reading import CardReading
 from fastrestore.runtime.media.reader import VideoReader
 from fastrestore.runtime.media.track import VideoTrack
-from fastrestore.runtime.pipeline import FramePipeline, Mark, Stages
+from fastrestore.runtime.parts import Stages
+from fastrestore.runtime.pipeline import FramePipeline
 from fastrestore.runtime.plan import WorkPlan, make_plan
 from fastrestore.runtime.report import STAGES, OnProgress, Progress, StageClock
 from fastrestore.runtime.resume import Entered
@@ -29,6 +30,7 @@ from fastrestore.runtime.source import Source
 from fastrestore.runtime.timeline import Rules, SegmentStart, TimelineStats
 from fastrestore.runtime.treatments.film_work import FilmWork, treated_info
 from fastrestore.runtime.treatments.treating import Treating
+from fastrestore.runtime.work import Mark
 from fastrestore.runtime.workfolder import WorkFolder
 
 FAULT = "source: "

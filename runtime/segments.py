@@ -20,9 +20,9 @@ from fastrestore.runtime.media.stamps import Stamps
 from fastrestore.runtime.media.track import VideoTrack
 from fastrestore.runtime.media.translate import writing
 from fastrestore.runtime.media.writer import SegmentFile
-from fastrestore.runtime.pipeline import Mark
 from fastrestore.runtime.report import StageClock
 from fastrestore.runtime.timeline import SegmentStart
+from fastrestore.runtime.work import Mark
 from fastrestore.runtime.workfolder import WorkFolder, file_sha256
 
 

@@ -23,7 +23,7 @@ from fastrestore.runtime.on_device.motion import MotionNetwork
 from fastrestore.runtime.on_device.opening import Task, open_steps
 from fastrestore.runtime.on_device.picture import Form, encoder_takes
 from fastrestore.runtime.on_device.steps import DeviceSteps
-from fastrestore.runtime.pipeline import Stages
+from fastrestore.runtime.parts import Stages
 from fastrestore.runtime.plan import WorkPlan
 from fastrestore.runtime.restorer import Output, Restorer
 from fastrestore.runtime.steps import Steps

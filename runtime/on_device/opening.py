@@ -32,8 +32,9 @@ from fastrestore.runtime.on_device.restorer import RESTORED, DeviceRestorer, bet
 from fastrestore.runtime.on_device.steps import SOURCE, DeviceSteps
 from fastrestore.runtime.on_device.synthesis import MADE, MOTION, DeviceSynthesis, MotionLayout
 from fastrestore.runtime.on_device.transfers import FLAG_BYTES, Intake, Outbox
-from fastrestore.runtime.pipeline import DECODE_AHEAD, INTERVALS_AHEAD, most_workers
+from fastrestore.runtime.pipeline import most_workers
 from fastrestore.runtime.timeline import LONGEST_HOLD_FRAMES
+from fastrestore.runtime.work import DECODE_AHEAD, INTERVALS_AHEAD
 
 _DECODED = LOOKAHEAD + LONGEST_HOLD_FRAMES + DECODE_AHEAD + INTERVALS_AHEAD + 8
 """Decoded pictures that there is room for: those that the timeline looks ahead at, those that are waited for, and the

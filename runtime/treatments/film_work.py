@@ -14,7 +14,7 @@ from fastrestore.errors import JobError, UsageError
 from fastrestore.frames import Picture, StreamInfo
 from fastrestore.kernels.ops import Ops
 from fastrestore.runtime.identity import identity
-from fastrestore.runtime.pipeline import Stages
+from fastrestore.runtime.parts import Stages
 from fastrestore.runtime.source import Source
 from fastrestore.runtime.treatments import study
 from fastrestore.runtime.treatments.retouch import Moving, Retouch

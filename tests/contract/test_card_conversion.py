@@ -28,7 +28,7 @@ from fastrestore.runtime.motion import DisEstimator
 from fastrestore.runtime.observation import Opening
 from fastrestore.runtime.on_device.opening import Task, open_steps
 from fastrestore.runtime.on_device.picture import Form
-from fastrestore.runtime.pipeline import Stages
+from fastrestore.runtime.parts import Stages
 from fastrestore.runtime.plan import WorkPlan
 from fastrestore.runtime.restorer import Output, Restorer
 from fastrestore.runtime.timeline import SegmentStart

@@ -31,10 +31,12 @@ from fastrestore.runtime.on_device.decoded import DecodedPicture
 from fastrestore.runtime.on_device.opening import Task, open_steps
 from fastrestore.runtime.on_device.picture import Form
 from fastrestore.runtime.on_device.steps import DeviceSteps
-from fastrestore.runtime.pipeline import FramePipeline, Stages
+from fastrestore.runtime.parts import Stages
+from fastrestore.runtime.pipeline import FramePipeline
 from fastrestore.runtime.restorer import Output, Restorer
 from fastrestore.runtime.source import Source
 from fastrestore.runtime.timeline import Rules, SegmentStart
+from fastrestore.runtime.work import DECODE_AHEAD
 
 FPS = Fraction(60)
 
@@ -254,7 +256,7 @@ def test_steady_state_allocates_nothing_and_waits_as_written(
             since, decoded = bench.device.counts.since(before), card.decoder.made - made
     assert decoded > 5
     assert since.allocations == 0
-    each, on_their_way = (1 if fps is None else 2), 4 * pipelines.DECODE_AHEAD
+    each, on_their_way = (1 if fps is None else 2), 4 * DECODE_AHEAD
     assert 25 < since.host_waits <= 25 + each * decoded + on_their_way
 
 

@@ -42,7 +42,8 @@ from fastrestore.runtime.on_device.opening import Task, open_steps
 from fastrestore.runtime.on_device.picture import Form
 from fastrestore.runtime.on_device.pool import Pool
 from fastrestore.runtime.on_device.steps import DeviceSteps
-from fastrestore.runtime.pipeline import FramePipeline, Stages
+from fastrestore.runtime.parts import Stages
+from fastrestore.runtime.pipeline import FramePipeline
 from fastrestore.runtime.restorer import Output, Restorer
 
 CODEC = EncodeOptions(codec="uncompressed")

@@ -47,7 +47,8 @@ from fastrestore.runtime.on_device.motion import DeviceMotion, MotionNetwork
 from fastrestore.runtime.on_device.opening import Task, open_steps
 from fastrestore.runtime.on_device.picture import Form
 from fastrestore.runtime.on_device.steps import DeviceSteps
-from fastrestore.runtime.pipeline import FramePipeline, Stages
+from fastrestore.runtime.parts import Stages
+from fastrestore.runtime.pipeline import FramePipeline
 from fastrestore.runtime.restorer import Output, Restorer
 
 MODEL = "clean-x2-tiny"

@@ -30,7 +30,8 @@ from fastrestore.runtime.gate import reference
 from fastrestore.runtime.memory import Stream
 from fastrestore.runtime.on_device import opening
 from fastrestore.runtime.on_device.steps import DeviceSteps
-from fastrestore.runtime.pipeline import FramePipeline, Stages
+from fastrestore.runtime.parts import Stages
+from fastrestore.runtime.pipeline import FramePipeline
 from fastrestore.runtime.restorer import Output
 
 MODEL = "clean-x2-tiny"

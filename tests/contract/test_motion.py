@@ -34,7 +34,8 @@ from fastrestore.models.catalog import find
 from fastrestore.models.spec import ModelSpec
 from fastrestore.runtime.engine import BACKENDS, Backend, load_backend
 from fastrestore.runtime.motion import MotionEstimator, open_estimator
-from fastrestore.runtime.pipeline import FramePipeline, Stages
+from fastrestore.runtime.parts import Stages
+from fastrestore.runtime.pipeline import FramePipeline
 from fastrestore.runtime.restorer import Output, Restorer
 
 OPS = open_ops("cpu")

@@ -18,7 +18,8 @@ from fastrestore.models.catalog import find
 from fastrestore.runtime.engine import choose_backend
 from fastrestore.runtime.flowpair import FlowMotion
 from fastrestore.runtime.motion import DisEstimator
-from fastrestore.runtime.pipeline import FramePipeline, Stages
+from fastrestore.runtime.parts import Stages
+from fastrestore.runtime.pipeline import FramePipeline
 from fastrestore.runtime.restorer import Output, Restorer
 
 OPS = open_ops("cpu")

@@ -29,7 +29,8 @@ from fastrestore.runtime.media.track import VideoTrack
 from fastrestore.runtime.motion import DisEstimator
 from fastrestore.runtime.on_device.opening import Task, open_steps
 from fastrestore.runtime.on_device.picture import Form
-from fastrestore.runtime.pipeline import FramePipeline, Stages
+from fastrestore.runtime.parts import Stages
+from fastrestore.runtime.pipeline import FramePipeline
 from fastrestore.runtime.restorer import Output, Restorer
 
 _FPS = Fraction(60)

@@ -28,7 +28,8 @@ from fastrestore.runtime.on_device.motion import MotionNetwork
 from fastrestore.runtime.on_device.opening import Task, open_steps
 from fastrestore.runtime.on_device.picture import Form
 from fastrestore.runtime.on_device.synthesis import MotionLayout
-from fastrestore.runtime.pipeline import FramePipeline, Stages
+from fastrestore.runtime.parts import Stages
+from fastrestore.runtime.pipeline import FramePipeline
 from fastrestore.runtime.restorer import Output, Restorer
 
 _FPS = Fraction(60)

@@ -22,7 +22,8 @@ from fastrestore.runtime.on_device.geometry import cut
 from fastrestore.runtime.on_device.lanes import MOST_SLOTS, Lanes
 from fastrestore.runtime.on_device.opening import Task, open_steps
 from fastrestore.runtime.on_device.picture import Form
-from fastrestore.runtime.pipeline import FramePipeline, Stages
+from fastrestore.runtime.parts import Stages
+from fastrestore.runtime.pipeline import FramePipeline
 from fastrestore.runtime.restorer import Output, Restorer
 
 OPS = open_ops("cpu")

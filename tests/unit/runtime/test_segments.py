@@ -20,10 +20,10 @@ from fastrestore.runtime.journal import Header, Record
 from fastrestore.runtime.media.segment import Proof, SegmentWriter, prove_segment
 from fastrestore.runtime.media.track import VideoTrack
 from fastrestore.runtime.observation import Opening
-from fastrestore.runtime.pipeline import Mark
 from fastrestore.runtime.report import StageClock
 from fastrestore.runtime.segments import Passed, Recipe, SegmentMaker, segment_files, whole_segments
 from fastrestore.runtime.timeline import SegmentStart
+from fastrestore.runtime.work import Mark
 from fastrestore.runtime.workfolder import WorkFolder
 
 _RATE, _SPAN, _COUNT = Fraction(25), 6, 4
