@@ -17,8 +17,6 @@ from fastrestore.runtime.journal import Journal
 from fastrestore.runtime.media.translate import writing
 
 SEEN = ("film", "fields")
-"""Files that hold what was seen of the film before its segments are made."""
-SEEN = ("film", "fields")
 """Files in a work folder that hold what was seen of a film."""
 PREPARED = ("colour",)
 """Folders in a work folder that stages for old film may fill."""

@@ -115,7 +115,7 @@ class Bench:
     def _taken(self, work: Callable[[], object]) -> float:
         begin = time.process_time()
         work()
-        return (time.process_time() - begin) / len(self.luma) if hasattr(self, "luma") else 0.0
+        return (time.process_time() - begin) / len(self.luma)
 
 
 def _drain(source: Source, treating: Any) -> None:

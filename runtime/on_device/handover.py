@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrestore.errors import DeviceError, EncodeError, EngineError, OutOfDeviceMemoryError
+from fastrestore.errors import DeviceError, EncodeError, OutOfDeviceMemoryError
 from fastrestore.frames import Colour, PixelFormat
 from fastrestore.geometry import Size
 from fastrestore.kernels.launches import PlaneView, TapTable, resize
@@ -24,7 +24,7 @@ from fastrestore.runtime.on_device.lanes import Lanes
 from fastrestore.runtime.on_device.picture import DevicePicture, Form
 from fastrestore.runtime.on_device.pool import Lease, Pool
 from fastrestore.runtime.on_device.tables import PlacedTable
-from fastrestore.runtime.on_device.transfers import FLAG_BYTES, Slot, SlotQueue
+from fastrestore.runtime.on_device.transfers import FLAG_BYTES, Slot, SlotQueue, require_finite
 
 _PLANES = 2
 
@@ -108,8 +108,7 @@ class Handover(Owner):
         """
         slot.copied.synchronize()
         memory = slot.buffer.array((slot.buffer.size_bytes,), np.uint8)
-        if memory[self._flag_at :].any():
-            raise EngineError("a network produced numbers that are not finite", "try another backend")
+        require_finite(memory[self._flag_at :])
         stored: NDArray[Any] = memory[: self._look_bytes].view(self._form.format.dtype)
         look: NDArray[Any] = (stored >> self._form.layout.shift).reshape(self._seen.height, self._seen.width)
         return look

@@ -22,6 +22,16 @@ FLAG_BYTES = 16
 """Of what a kernel sets where a network yields what is no number; and as much behind every frame that goes out."""
 
 
+def require_finite(flag: _Bytes) -> None:
+    """Refuse what came with a flag, `(FLAG_BYTES,)`, that was set.
+
+    Raises:
+        EngineError: If a network yielded anything but finite numbers.
+    """
+    if flag.any():
+        raise EngineError("a network produced numbers that are not finite", "try another backend")
+
+
 class Intake(Owner):
     """Pinned slots for what goes to the card.
 
@@ -38,17 +48,16 @@ class Intake(Owner):
     """
 
     def __init__(self, lanes: Lanes, size_bytes: int, count: int) -> None:
-        with ExitStack() as stack:
-            slots = [stack.enter_context(Slot(lanes, size_bytes)) for _ in range(count)]
-            self._held = stack.pop_all()
+        self._slots = SlotQueue(lanes, size_bytes, count)
         super().__init__()
         self._lanes = lanes
-        self._free = deque(slots)
-        self._changed = threading.Condition()
-        self.count = count
-        """Slots that there are."""
         self.waits = 0
         """Times that the host had to wait for a copy before it could fill a slot again."""
+
+    @property
+    def on_loan(self) -> int:
+        """Slots that are being filled."""
+        return self._slots.on_loan
 
     def upload(self, target: Lease, size_bytes: int, fill: Callable[[_Bytes], None]) -> None:
         """Fill a slot and enqueue its copy to the card.
@@ -70,23 +79,19 @@ class Intake(Owner):
 
     @contextmanager
     def _slot(self) -> Iterator[Slot]:
-        with self._changed:
-            self._changed.wait_for(lambda: self._free)
-            slot = self._free.popleft()
+        slot = self._slots.take()
         try:
             if not slot.copied.reached():
                 self.waits += 1
                 slot.copied.synchronize()
             yield slot
         finally:
-            with self._changed:
-                self._free.append(slot)
-                self._changed.notify()
+            self._slots.give_back(slot)
 
     def _release(self) -> None:
         with suppress(DeviceError):  # a card that failed has said so; what is held is given back all the same
             self._lanes.copy_in.synchronize()
-        self._held.close()
+        self._slots.close()
 
 
 class SlotQueue(Owner):
@@ -201,8 +206,7 @@ class Parcel(Owner):
         self._require_open()
         self._slot.copied.synchronize()
         memory = self._slot.buffer.array((self._slot.buffer.size_bytes,), np.uint8)
-        if memory[self._flag_at :].any():
-            raise EngineError("a network produced numbers that are not finite", "try another backend")
+        require_finite(memory[self._flag_at :])
         return Picture(self._form.planes(memory[: self._form.nbytes]), self._form.format, self._form.colour)
 
     def _release(self) -> None:

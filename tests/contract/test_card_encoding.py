@@ -18,9 +18,8 @@ import av
 import numpy as np
 import pytest
 from av.video.frame import VideoFrame
-from tests.contract.test_device_pipeline import held
 from tests.unit.kernels.host import host_kernels
-from tests.unit.runtime.on_device.device_bench import COLOUR, OPS, SOURCE, DeviceBench, device_stages, film
+from tests.unit.runtime.on_device.device_bench import COLOUR, OPS, SOURCE, DeviceBench, device_stages, film, held
 
 from fastrestore.config import EncodeOptions, Plan
 from fastrestore.errors import DeviceError, EncodeError, EngineError, OutOfDeviceMemoryError

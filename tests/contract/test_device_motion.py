@@ -20,8 +20,10 @@ from tests.unit.runtime.on_device.device_bench import (
     OPS,
     SOURCE,
     DeviceBench,
+    assert_alike,
     device_stages,
     film,
+    held,
     host_stages,
 )
 from tests.unit.runtime.on_device.played_decoder import PlayedDecoder, card_reading
@@ -46,7 +48,6 @@ from fastrestore.runtime.on_device.decoded import DecodedIntake, DecodedPicture
 from fastrestore.runtime.on_device.motion import DeviceMotion, MotionNetwork
 from fastrestore.runtime.on_device.opening import Task, open_steps
 from fastrestore.runtime.on_device.picture import Form
-from fastrestore.runtime.on_device.steps import DeviceSteps
 from fastrestore.runtime.parts import Stages
 from fastrestore.runtime.pipeline import FramePipeline
 from fastrestore.runtime.restorer import Output, Restorer
@@ -55,8 +56,6 @@ MODEL = "clean-x2-tiny"
 OUTPUT = Output(SOURCE.times(2), FORMATS["yuv420p"], COLOUR)
 FPS = Fraction(60)
 MOTION_RANGE = Profile("motion", Shape(1, 16, 16), Shape(1, 32, 32), Shape(1, 256, 256))
-WORST_SHARE, MEAN_SHARE = 0.06, 0.006
-"""Of the range, as in test_device_pipeline.py."""
 NETWORKS = {"shift": lambda folder: shift_at_any_instant(folder, 4.5, -2.5), "echo": echo}
 
 
@@ -96,23 +95,8 @@ def shown_on_host(
         return list(FramePipeline(stages, source, FPS))
 
 
-def assert_alike(found: list[Frame], wanted: list[Frame]) -> None:
-    assert [(f.pts, f.duration) for f in found] == [(f.pts, f.duration) for f in wanted]
-    for one, other in zip(found, wanted, strict=True):
-        peak = (1 << one.picture.format.bits) - 1
-        for plane, like in zip(one.picture.planes, other.picture.planes, strict=True):
-            apart = np.abs(plane.astype(int) - like)
-            assert apart.max() <= max(1, WORST_SHARE * peak), f"at {one.pts}"
-            assert apart.mean() <= max(0.3, MEAN_SHARE * peak), f"at {one.pts}"
-
-
 def same_bytes(one: list[Frame], other: list[Frame]) -> bool:
     return all(a.picture.same_samples(b.picture) for a, b in zip(one, other, strict=True))
-
-
-def held(steps: DeviceSteps) -> int:
-    waiting = len(steps.intake._free) - steps.intake.count
-    return steps.pool.on_loan - 2 * len(steps.pool._lanes.compute) + steps.outbox.on_loan - waiting
 
 
 CASES = [

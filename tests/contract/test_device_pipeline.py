@@ -13,7 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.unit.kernels.host import host_kernels
-from tests.unit.runtime.on_device.device_bench import COLOUR, SOURCE, DeviceBench, device_stages, film, host_stages
+from tests.unit.runtime.on_device.device_bench import (
+    COLOUR,
+    SOURCE,
+    DeviceBench,
+    assert_alike,
+    device_stages,
+    film,
+    held,
+    host_stages,
+)
 
 from fastrestore.config import Plan
 from fastrestore.errors import DeviceError, EngineError, OutOfDeviceMemoryError
@@ -29,7 +38,6 @@ from fastrestore.runtime.engine_key import Profile, Shape
 from fastrestore.runtime.gate import reference
 from fastrestore.runtime.memory import Stream
 from fastrestore.runtime.on_device import opening
-from fastrestore.runtime.on_device.steps import DeviceSteps
 from fastrestore.runtime.parts import Stages
 from fastrestore.runtime.pipeline import FramePipeline
 from fastrestore.runtime.restorer import Output
@@ -37,9 +45,6 @@ from fastrestore.runtime.restorer import Output
 MODEL = "clean-x2-tiny"
 OUTPUT = Output(SOURCE.times(2), FORMATS["yuv420p"], COLOUR)
 FPS = Fraction(60)
-WORST_SHARE, MEAN_SHARE = 0.06, 0.006
-"""Of the range, between the kernels and OpenCV's: its warps move in steps of 1/32 px and round twice, and its
-enlarging is a fit. `tests/contract/test_kernels.py` allows it as much against what the kernels equal."""
 
 
 @pytest.fixture(scope="module")
@@ -61,23 +66,6 @@ def bench(tmp_path: Path, kernels: HostKernels, monkeypatch: pytest.MonkeyPatch)
     made.close()
     assert made.left_behind == []
     assert [t.name for t in threading.enumerate() if t.name.startswith("fastrestore-")] == []
-
-
-def assert_alike(found: list[Frame], wanted: list[Frame]) -> None:
-    assert [(f.pts, f.duration) for f in found] == [(f.pts, f.duration) for f in wanted]
-    for one, other in zip(found, wanted, strict=True):
-        assert (one.picture.format, one.picture.colour) == (other.picture.format, other.picture.colour)
-        peak = (1 << one.picture.format.bits) - 1
-        for plane, like in zip(one.picture.planes, other.picture.planes, strict=True):
-            apart = np.abs(plane.astype(int) - like)
-            assert apart.max() <= max(1, WORST_SHARE * peak), f"at {one.pts}"
-            assert apart.mean() <= max(0.3, MEAN_SHARE * peak), f"at {one.pts}"
-
-
-def held(steps: DeviceSteps) -> int:
-    """Return what was lent and not given back; each slot keeps its tiles, in and out."""
-    waiting = len(steps.intake._free) - steps.intake.count
-    return steps.pool.on_loan - 2 * len(steps.pool._lanes.compute) + steps.outbox.on_loan - waiting
 
 
 def same_bytes(one: list[Frame], other: list[Frame]) -> bool:

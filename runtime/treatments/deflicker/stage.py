@@ -17,6 +17,7 @@ from fastrestore.kernels.film_tone import black_and_span, level_table, toned
 from fastrestore.kernels.ops import Ops
 from fastrestore.runtime.treatments.deflicker.evening import Evening, find_evening, usual_flicker
 from fastrestore.runtime.treatments.deflicker.exposure import CELLS, ExposureProbe, probe_name
+from fastrestore.runtime.treatments.limits import require_within
 from fastrestore.runtime.treatments.table import PlainStage
 from fastrestore.runtime.treatments.treatment import Film, Probe, Shot, Treated, Treatment, Window
 
@@ -43,10 +44,7 @@ class DeflickerSettings:
         Raises:
             UsageError: If a number is out of its range.
         """
-        for name, low, high in (("strength", 0.01, 1.0), ("over", 0.2, 20.0)):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise UsageError(f"`--deflicker`: `{name}` is {value:g}, wanted {low:g} to {high:g}", _HINT)
+        require_within("--deflicker", self, {"strength": (0.01, 1.0), "over": (0.2, 20.0)}, _HINT)
 
     @classmethod
     def parse(cls, text: str) -> Self:

@@ -10,6 +10,7 @@ from fastrestore.config import FilmOptions
 from fastrestore.errors import ModelError, UsageError
 from fastrestore.models import catalog
 from fastrestore.models.spec import ModelSpec, Task
+from fastrestore.runtime.treatments.limits import require_within
 
 _HINT: Final = "for example `--faces MODEL` or `--faces MODEL,strength=0.6,eyes=16`"
 _GET_DETECTOR: Final = (
@@ -50,10 +51,7 @@ class FaceSettings:
         """
         if not self.model:
             raise UsageError("`--faces` names no network", _HINT)
-        for name, (low, high) in _LIMITS.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise UsageError(f"`--faces`: `{name}` is {value:g}, wanted {low:g} to {high:g}", _HINT)
+        require_within("--faces", self, _LIMITS, _HINT)
 
     @classmethod
     def parse(cls, text: str) -> Self:

@@ -29,6 +29,7 @@ from fastrestore.kernels.film_grain import STRONGEST, Gains, gains, laid_over
 from fastrestore.runtime.treatments.grain.degrain import Degrain
 from fastrestore.runtime.treatments.grain.model import GrainModel, GrainModels, GrainProbe
 from fastrestore.runtime.treatments.grain.texture import fine, grain_texture
+from fastrestore.runtime.treatments.limits import require_within
 from fastrestore.runtime.treatments.table import Opened, Tools
 from fastrestore.runtime.treatments.treatment import Film, Probe, Shot
 
@@ -75,10 +76,8 @@ class GrainSettings:
             UsageError: If a number is out of its range.
         """
         most = STRONGEST if self.mode is GrainMode.ADD else 4.0
-        for name, low, high in (("strength", 0.0, most), ("size", 0.1, 8.0), ("left", 0.0, 1.0)):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise UsageError(f"`--grain`: `{name}` is {value:g}, wanted {low:g} to {high:g}", _HINT)
+        limits = {"strength": (0.0, most), "size": (0.1, 8.0), "left": (0.0, 1.0)}
+        require_within("--grain", self, limits, _HINT)
 
     @classmethod
     def parse(cls, text: str) -> Self:

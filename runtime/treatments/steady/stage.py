@@ -19,6 +19,7 @@ from fastrestore.errors import UsageError
 from fastrestore.frames import StreamInfo
 from fastrestore.geometry import Size
 from fastrestore.kernels.ops import Ops
+from fastrestore.runtime.treatments.limits import require_within
 from fastrestore.runtime.treatments.steady.border_fill import Source, filled, moved
 from fastrestore.runtime.treatments.steady.camera_path import (
     CameraPath,
@@ -68,10 +69,7 @@ class SteadySettings:
             UsageError: If a number is out of its range.
         """
         limits = {"strength": (0.01, 1.0), "period": (0.2, 30.0), "most": (0.0, 25.0)}
-        for name, (low, high) in limits.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise UsageError(f"`--steady`: `{name}` is {value:g}, wanted {low:g} to {high:g}", _HINT)
+        require_within("--steady", self, limits, _HINT)
 
     @classmethod
     def parse(cls, text: str) -> Self:

@@ -33,6 +33,9 @@ OPS = open_ops("cpu")
 COLOUR = Colour(Matrix.SMPTE170M)
 SOURCE = Size(40, 28)
 RANGE = Profile("tile", Shape(1, 16, 16), Shape(1, 32, 32), Shape(2, 64, 64))
+WORST_SHARE, MEAN_SHARE = 0.06, 0.006
+"""Of the range, between the kernels and OpenCV's: its warps move in steps of 1/32 px and round twice, and its
+enlarging is a fit. `tests/contract/test_kernels.py` allows it as much against what the kernels equal."""
 
 
 class DeviceBench:
@@ -71,6 +74,23 @@ class DeviceBench:
 
     def close(self) -> None:
         self._held.close()
+
+
+def assert_alike(found: list[Frame], wanted: list[Frame]) -> None:
+    assert [(f.pts, f.duration) for f in found] == [(f.pts, f.duration) for f in wanted]
+    for one, other in zip(found, wanted, strict=True):
+        assert (one.picture.format, one.picture.colour) == (other.picture.format, other.picture.colour)
+        peak = (1 << one.picture.format.bits) - 1
+        for plane, like in zip(one.picture.planes, other.picture.planes, strict=True):
+            apart = np.abs(plane.astype(int) - like)
+            assert apart.max() <= max(1, WORST_SHARE * peak), f"at {one.pts}"
+            assert apart.mean() <= max(0.3, MEAN_SHARE * peak), f"at {one.pts}"
+
+
+def held(steps: DeviceSteps) -> int:
+    """Return what was lent and not given back; each slot keeps its tiles, in and out."""
+    lent = steps.intake.on_loan + steps.outbox.on_loan
+    return steps.pool.on_loan - 2 * len(steps.pool._lanes.compute) + lent
 
 
 @contextmanager
