@@ -83,12 +83,12 @@ def load_plainsr(state: State) -> LoadedNetwork | None:
     if last is None or last % 2 or "last.weight" not in state:
         return None
     first_weight, last_weight = state["body.0.weight"], state["last.weight"]
-    if first_weight.ndim != 4 or last_weight.ndim != 4 or first_weight.shape[0] % 16 or first_weight.shape[0] == 0:
+    if first_weight.ndim != 4 or last_weight.ndim != 4 or first_weight.shape[0] % 16:
         return None
-    scale = math.isqrt(last_weight.shape[0] // 3)
-    if not 1 <= scale <= _LARGEST_SCALE:
+    scale, seen = math.isqrt(last_weight.shape[0] // 3), last_weight.shape[1]
+    if not 1 <= scale <= _LARGEST_SCALE or seen % 8 or not 0 < seen <= first_weight.shape[0]:
         return None
-    network = PlainSR(scale, first_weight.shape[0], last // 2 + 2)
+    network = PlainSR(scale, first_weight.shape[0], last // 2 + 2, seen)
     if not _fits(network, state):
         return None
     return _restoration(

@@ -1,10 +1,12 @@
-"""Half precision for plain convolutional graphs, which need nothing but their weights rounded."""
+"""Half precision: of plain convolutional graphs, which need their weights rounded only; and of weights as stored."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
-from onnx import AttributeProto, TensorProto, numpy_helper
+from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
 _PLAIN = frozenset(
     [
@@ -86,3 +88,36 @@ def to_half(model: onnx.ModelProto) -> tuple[onnx.ModelProto | None, str]:
     for value in (*halved.graph.input, *halved.graph.output):
         value.type.tensor_type.elem_type = TensorProto.FLOAT16
     return halved, ""
+
+
+_WORTHWHILE = 256
+"""Numbers from which on a tensor is stored in half precision: a cast costs a node."""
+
+
+def store_weights(path: Path) -> None:
+    """Store the weights of a float32 file in half precision; each is cast where the graph begins.
+
+    Runtimes cast constants once, when they load the file, and compute in float32 as before. Weights that half
+    precision holds exactly stay exactly what they were; the others are left as they are.
+
+    Args:
+        path: The file, rewritten in place.
+    """
+    model = onnx.load(path)
+    casts = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT:
+            continue
+        values = numpy_helper.to_array(tensor)
+        with np.errstate(over="ignore"):
+            halved = values.astype(np.float16)
+        if values.size < _WORTHWHILE or not np.array_equal(halved.astype(np.float32), values):
+            continue
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(halved, f"{name}.half"))
+        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], f"{name}.cast", to=TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)

@@ -39,6 +39,8 @@ class Recipe:
     seed: int
     init_from: str
     loss: LossWeights
+    last_channels: int | None = None
+    """How many channels the last convolution sees; None for all. See `PlainSR`."""
     permute_colours: bool = True
     """Whether patches of clean data get their colours exchanged at random."""
     candidates: int = 1

@@ -11,19 +11,22 @@ from pathlib import Path
 
 import torch
 
-from fastrestore.export import onnx_export, parity
+from fastrestore.export import half, onnx_export, parity
+from fastrestore.export.arch.loaded import LoadedNetwork
+from fastrestore.export.arch.rife import checkpoint as rife
 from fastrestore.export.detect import load_plainsr
-from fastrestore.export.train.recipe import Recipe
 
 LOG = logging.getLogger(__name__)
 PRECISIONS = ("fp32", "fp16")
+LARGE_PARAMETERS = 1_000_000
+"""From so many parameters on, the float32 file stores its weights in half precision too: it ships in a wheel."""
 
 
 def export_network(state: dict[str, torch.Tensor], folder: Path, precisions: Sequence[str] = PRECISIONS) -> list[Path]:
     """Write `model.PRECISION.onnx` for each precision; a file that fails its proof is not left behind.
 
     Args:
-        state: Weights of a PlainSR.
+        state: Weights of a PlainSR, or of an IFNet for motion.
         folder: Where the files go; it is made.
         precisions: `fp32`, `fp16`.
 
@@ -32,15 +35,18 @@ def export_network(state: dict[str, torch.Tensor], folder: Path, precisions: Seq
         ExportError: If a file is not what it should be.
         ParityError: If a file computes something else than PyTorch does in float32.
     """
-    network = load_plainsr(state)
+    network = load_plainsr(state) or rife.load(state)
     if network is None:
-        raise ValueError(f"weights {', '.join(list(state)[:3])}, ... are no PlainSR's")
+        raise ValueError(f"weights {', '.join(list(state)[:3])}, ... are of no network that is trained here")
+    large = round_large(network)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for precision in precisions:
         path, partial = folder / f"model.{precision}.onnx", folder / f"model.{precision}.partial"
         try:
             exported = onnx_export.write(network, partial, precision)
+            if large and precision == "fp32":
+                half.store_weights(partial)
             worst = max(found.max_abs for found in parity.prove(network, exported))
             partial.replace(path)
         finally:
@@ -52,19 +58,28 @@ def export_network(state: dict[str, torch.Tensor], folder: Path, precisions: Seq
     return paths
 
 
+def round_large(network: LoadedNetwork) -> bool:
+    """Round the weights of a large network to half precision, so that they can be stored so; say whether it is one."""
+    if sum(parameter.numel() for parameter in network.module.parameters()) < LARGE_PARAMETERS:
+        return False
+    with torch.no_grad():
+        for parameter in network.module.parameters():
+            parameter.copy_(parameter.half())
+    return True
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, and export the moving average of the weights."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--recipe", required=True, help="a table of recipes.toml")
+    parser.add_argument("--recipe", required=True, help="a table of recipes.toml or motion/recipes.toml")
     parser.add_argument("--work", type=Path, required=True, help="folder of the checkpoints")
     parser.add_argument("--models", type=Path, required=True, help="NAME/model.PRECISION.onnx go here")
     parser.add_argument("--precision", choices=PRECISIONS, action="append", help="default: both")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    recipe = Recipe.load(options.recipe)
-    state = torch.load(options.work / f"{recipe.name}.pt", map_location="cpu", weights_only=True)
-    LOG.info("%s, step %d", recipe.name, state["step"])
-    export_network(state["average"], options.models / recipe.name, options.precision or PRECISIONS)
+    state = torch.load(options.work / f"{options.recipe}.pt", map_location="cpu", weights_only=True)
+    LOG.info("%s, step %d", options.recipe, state["step"])
+    export_network(state["average"], options.models / options.recipe, options.precision or PRECISIONS)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,10 @@
 
 import argparse
 import logging
-import math
 import time
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +28,11 @@ from fastrestore.export.train.degrade import LUMA
 from fastrestore.export.train.evaluate import Case, open_cases
 from fastrestore.export.train.grow import start_from
 from fastrestore.export.train.muon import Muon
+from fastrestore.export.train.narrow import narrowed
 from fastrestore.export.train.quality import psnr_y
 from fastrestore.export.train.recipe import Recipe
 from fastrestore.export.train.resize import Bytes, to_bytes
+from fastrestore.export.train.schedule import follow, learning_rate
 
 LOG = logging.getLogger(__name__)
 CHECKPOINT_EVERY_S = 60.0
@@ -63,7 +64,7 @@ class Trainer:
     def __init__(self, recipe: Recipe, minutes: float | None, device: str = "cpu") -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.minutes = recipe, minutes
-        self.network = PlainSR(recipe.scale, recipe.channels, recipe.convs).to(device)
+        self.network = open_network(recipe).to(device)
         self.average = deepcopy(self.network).requires_grad_(False)
         self.optimisers = open_optimisers(self.network, recipe)
         self.rng = np.random.default_rng(recipe.seed)
@@ -81,24 +82,38 @@ class Trainer:
         by_time = 0.0 if self.minutes is None else self.progress.seconds / (60.0 * self.minutes)
         return min(1.0, max(by_steps, by_time))
 
-    def start_from(self, state: dict[str, Tensor]) -> None:
-        """Start with the weights of another network, of equal or smaller width, depth and scale."""
-        start_from(self.network, state)
+    def start_from(self, state: dict[str, Tensor], batch: Batch) -> None:
+        """Start with the weights of another network, of equal or smaller width, depth and scale.
+
+        Args:
+            state: Its weights.
+            batch: What tells which channels are used least, where the last convolution is to see fewer.
+        """
+        if len(state["last.weight"][0]) <= self.network.last.in_channels:
+            start_from(self.network, state)
+        else:
+            whole = open_network(replace(self.recipe, last_channels=None))
+            start_from(whole, state)
+            pictures = to_tensor(batch.low, torch.device("cpu"))
+            self.network.load_state_dict(narrowed(whole, self.network.last.in_channels, pictures))
         self.average.load_state_dict(self.network.state_dict())
 
     def step(self, batch: Batch) -> float:
         """Make one optimisation step and return its loss."""
         started = time.perf_counter()
-        rate = self._learning_rate()
+        recipe, done = self.recipe, self.progress.step
+        rate = learning_rate(
+            recipe.learning_rate, recipe.final_learning_rate, recipe.warmup_steps, done, self.share_done
+        )
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
             for group in optimiser.param_groups:
                 group["lr"] = rate
-        loss = distance(self.network(to_tensor(batch.low, self.device)), batch, self.recipe)
+        loss = distance(self.network(to_tensor(batch.low, self.device)), batch, recipe)
         loss.backward()  # type: ignore[no-untyped-call]
         for optimiser in self.optimisers:
             optimiser.step()
-        self._follow()
+        follow(self.average, self.network, recipe.ema, done)
         self.progress.step += 1
         self.progress.seconds += time.perf_counter() - started
         return float(loss.detach())
@@ -127,17 +142,10 @@ class Trainer:
         self.rng.bit_generator.state = state["rng"]
         self.progress = Progress(state["step"], state["seconds"])
 
-    def _learning_rate(self) -> float:
-        first, final = self.recipe.learning_rate, self.recipe.final_learning_rate
-        warmth = min(1.0, (1 + self.progress.step) / self.recipe.warmup_steps)
-        return warmth * (final + (first - final) * 0.5 * (1.0 + math.cos(math.pi * self.share_done)))
 
-    @torch.no_grad()
-    def _follow(self) -> None:
-        """Move the average towards the network; faster in the first steps."""
-        keep = min(self.recipe.ema, (1.0 + self.progress.step) / (10.0 + self.progress.step))
-        for mean, value in zip(self.average.parameters(), self.network.parameters(), strict=True):
-            mean.lerp_(value, 1.0 - keep)
+def open_network(recipe: Recipe) -> PlainSR:
+    """Build the network that a recipe trains, with fresh weights."""
+    return PlainSR(recipe.scale, recipe.channels, recipe.convs, recipe.last_channels)
 
 
 def open_optimisers(network: PlainSR, recipe: Recipe) -> list[torch.optim.Optimizer]:
@@ -249,13 +257,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     recipe = Recipe.load(options.recipe)
     trainer = Trainer(recipe, options.minutes, options.device)
     checkpoint = options.work / f"{recipe.name}.pt"
+    sampler = open_sampler(recipe, options.stills, options.work)
     if options.resume and checkpoint.exists():
         trainer.load(checkpoint)
     elif recipe.init_from:
         start = torch.load(options.work / f"{recipe.init_from}.pt", map_location="cpu", weights_only=True)
-        trainer.start_from(start["average"])
-    cases = open_cases(recipe, options.stills, validation_names())
-    train(trainer, open_sampler(recipe, options.stills, options.work), checkpoint, cases)
+        trainer.start_from(start["average"], sampler.sample(np.random.default_rng(recipe.seed)))
+    train(trainer, sampler, checkpoint, open_cases(recipe, options.stills, validation_names()))
 
 
 if __name__ == "__main__":

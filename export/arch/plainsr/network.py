@@ -1,5 +1,7 @@
 """PlainSR: a plain stack of 3x3 convolutions that upscales by a whole factor."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -18,25 +20,29 @@ class PlainSR(nn.Module):
         scale: Whole enlargement factor.
         channels: Inner width, a multiple of 16.
         convs: Number of 3x3 convolutions, at least 2.
+        last_channels: How many of them the last convolution sees, a multiple of 8; None for all. At scale 4 that
+            convolution is a quarter of the network.
     """
 
     nearest: Tensor
     """`(3 * scale**2, 3, 1, 1)`, float32: copies each colour `scale**2` times."""
 
-    def __init__(self, scale: int, channels: int = 32, convs: int = 7) -> None:
-        if scale < 1 or convs < 2 or channels % 16 != 0:
+    def __init__(self, scale: int, channels: int = 32, convs: int = 7, last_channels: int | None = None) -> None:
+        narrowed = channels if last_channels is None else last_channels
+        if scale < 1 or convs < 2 or channels % 16 != 0 or narrowed % 8 != 0 or not 0 < narrowed <= channels:
             raise ValueError(
-                f"PlainSR(scale={scale}, channels={channels}, convs={convs}): wanted scale >= 1,"
-                " convs >= 2 and channels a multiple of 16"
+                f"PlainSR(scale={scale}, channels={channels}, convs={convs}, last_channels={last_channels}): wanted"
+                " scale >= 1, convs >= 2, channels a multiple of 16, last_channels a multiple of 8 and no more"
             )
         super().__init__()
         self.scale = scale
         self.convs = convs
-        layers: list[nn.Module] = [nn.Conv2d(3, channels, 3, padding=1), nn.ReLU()]
-        for _ in range(convs - 2):
-            layers += [nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU()]
+        widths = [3, *[channels] * (convs - 2), narrowed]
+        layers: list[nn.Module] = []
+        for seen, made in pairwise(widths):
+            layers += [nn.Conv2d(seen, made, 3, padding=1), nn.ReLU()]
         self.body = nn.Sequential(*layers)
-        self.last = nn.Conv2d(channels, 3 * scale * scale, 3, padding=1)
+        self.last = nn.Conv2d(narrowed, 3 * scale * scale, 3, padding=1)
         self.shuffle = nn.PixelShuffle(scale)
         # A constant 1x1 convolution: repeat_interleave would export as shape arithmetic, and ONNX
         # Runtime fuses this convolution with the addition that follows it.

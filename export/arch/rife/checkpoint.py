@@ -10,7 +10,7 @@ import torch
 
 from fastrestore.errors import ModelError
 from fastrestore.export.arch.loaded import LoadedNetwork
-from fastrestore.export.arch.rife.facts import GRAPHS, Facts
+from fastrestore.export.arch.rife.facts import GRAPHS, NARROWER_4_0, Facts
 from fastrestore.export.arch.rife.network import IFNet
 from fastrestore.models.spec import Task, Tensor
 
@@ -85,7 +85,7 @@ def shapes_of(facts: Facts) -> Mapping[str, tuple[int, ...]]:
 
 
 def _graph(used: Mapping[str, tuple[int, ...]]) -> Facts:
-    for facts in GRAPHS:
+    for facts in (*GRAPHS, NARROWER_4_0):
         if shapes_of(facts) == used:
             return facts
     blocks = len({name.split(".")[0] for name in used if name.startswith("block")})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _PIXELS_PER_CODE = 4  # a block looks at its picture through two convolutions of stride 2
 
@@ -107,3 +107,6 @@ GRAPHS = (
     Facts(("4.26 heavy",), (192, 128, 96, 64, 32), _FIVE, planes=13, carried=8, head=_HEAD_4_26_HEAVY),
 )
 """Every graph of RIFE 4.0 to 4.26. No two rows give a checkpoint the same names and shapes."""
+
+NARROWER_4_0 = replace(GRAPHS[0], versions=("4.0, narrower",), widths=(64, 104, 96, 64), restarts=False)
+"""The graph of `motion-base`, which ships: made of RIFE 4.0 by `export/train/motion.py`."""

@@ -12,9 +12,9 @@ import torch
 from fastrestore.export import onnx_export, parity
 from fastrestore.export.arch.colournet.network import ColourNet
 from fastrestore.export.detect import detect
-from fastrestore.export.train.colour import ColourRecipe, ColourTrainer, unlikelihood
-from fastrestore.export.train.colour_data import ColourSampler, split
-from fastrestore.export.train.colour_evaluate import Case, chroma_error, chroma_of_tones
+from fastrestore.export.train.colour.data import ColourSampler, split
+from fastrestore.export.train.colour.evaluate import Case, chroma_error, chroma_of_tones
+from fastrestore.export.train.colour.train import ColourRecipe, ColourTrainer, unlikelihood
 from fastrestore.models.spec import Task
 
 

@@ -21,7 +21,7 @@ from fastrestore.models.spec import Task
 def test_own_restoration_networks_are_found_by_their_weights(scale: int) -> None:
     torch.manual_seed(0)
     image = torch.rand(1, 3, 9, 11)
-    for network in (SRVGG(16, 3, scale).eval(), PlainSR(scale, 16, 4).eval()):
+    for network in (SRVGG(16, 3, scale).eval(), PlainSR(scale, 16, 4).eval(), PlainSR(scale, 16, 4, 8).eval()):
         found = detect(network.state_dict())
         assert type(found.module) is type(network)
         assert (found.task, found.scale, found.outputs[0].scale) == (Task.RESTORE, scale, scale)

@@ -18,11 +18,13 @@ from fastrestore.export.train.data import CleanSampler, held_out_names, reduce, 
 from fastrestore.export.train.evaluate import Case  # noqa: E402
 from fastrestore.export.train.grow import grow  # noqa: E402
 from fastrestore.export.train.muon import orthogonal  # noqa: E402
+from fastrestore.export.train.narrow import narrowed  # noqa: E402
 from fastrestore.export.train.quality import sharpness  # noqa: E402
 from fastrestore.export.train.recipe import RECIPES, LossWeights, Recipe  # noqa: E402
-from fastrestore.export.train.train import Trainer, edge_shares, train  # noqa: E402
+from fastrestore.export.train.train import Trainer, edge_shares, open_network, train  # noqa: E402
 
 NAMES = tomllib.loads(RECIPES.read_text(encoding="utf-8")).keys() - {"degradation"}
+SHIPPED = [name for name in NAMES if name.endswith(("-tiny", "-base"))]
 SMALL = Recipe(
     name="small",
     data="clean",
@@ -113,6 +115,37 @@ def test_new_channels_of_a_grown_network_learn() -> None:
     assert float(large.last.weight.grad[:, 16:].abs().max()) > 0.0
 
 
+def test_narrowing_leaves_out_channels_that_are_constant_or_unused() -> None:
+    torch.manual_seed(0)
+    network, pictures = PlainSR(2, 16, 3), torch.rand(2, 3, 12, 12)
+    torch.nn.init.normal_(network.last.weight, std=0.05)
+    with torch.no_grad():
+        network.body[2].weight[[1, 7]] = 0.0
+        network.body[2].bias[1], network.body[2].bias[7] = 0.3, -1.0  # always 0.3, and never alive
+        network.last.weight[:, [0, 4, 5, 9, 12, 15]] *= 1e-6
+        network.last.weight[:, 1] *= 1e-2
+    small = PlainSR(2, 16, 3, last_channels=8)
+
+    small.load_state_dict(narrowed(network, 8, pictures))
+
+    with torch.inference_mode():
+        inside = (small(pictures) - network(pictures))[:, :, 2:-2, 2:-2]  # padding is seen by what is left out, too
+    assert float(inside.abs().max()) < 1e-4
+
+
+def test_a_recipe_may_start_from_a_network_whose_last_layer_is_wider(stills: list[np.ndarray]) -> None:
+    recipe = replace(SMALL, last_channels=8)
+    batch = CleanSampler(stills, recipe).sample(np.random.default_rng(0))
+    wide = PlainSR(2, 16, 3)
+    trainer = Trainer(recipe, minutes=None)
+
+    trainer.start_from(wide.state_dict(), batch)
+
+    assert trainer.network.last.in_channels == 8
+    assert torch.equal(trainer.network.body[0].weight, wide.body[0].weight)
+    assert np.isfinite(trainer.step(batch))
+
+
 @pytest.mark.parametrize("shape", [(8, 24), (24, 8), (16, 16)])
 def test_orthogonal_brings_singular_values_near_one(shape: tuple[int, int]) -> None:
     torch.manual_seed(1)
@@ -169,13 +202,43 @@ def test_a_finished_run_becomes_a_file_of_each_precision(tmp_path: Path) -> None
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     from fastrestore.export.train.to_onnx import export_network
 
-    with pytest.raises(ValueError, match="no PlainSR"):
+    with pytest.raises(ValueError, match="of no network that is trained here"):
         export_network({"encoder.weight": torch.zeros(3, 3)}, tmp_path)
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
 def test_every_recipe_fits_its_network(name: str) -> None:
     recipe = Recipe.load(name)
-    parameters = sum(p.numel() for p in PlainSR(recipe.scale, recipe.channels, recipe.convs).parameters())
-    assert parameters <= (700_000 if name.endswith("-base") else 62_000)
+    parameters = sum(p.numel() for p in open_network(recipe).parameters())
+    if name in SHIPPED:  # the others are parts of their training
+        assert parameters <= (700_000 if name.endswith("-base") else 60_000)
     assert recipe.init_from == "" or recipe.init_from in NAMES
+
+
+def test_large_networks_store_their_weights_in_half_precision_and_compute_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript", reason="torch exports through onnxscript")
+    import onnxruntime
+
+    from fastrestore.export.train import to_onnx
+
+    torch.manual_seed(0)
+    network = PlainSR(2, 16, 3)
+    torch.nn.init.normal_(network.last.weight, std=0.02)
+    small = to_onnx.export_network(network.state_dict(), tmp_path / "small", ["fp32"])[0]
+    monkeypatch.setattr(to_onnx, "LARGE_PARAMETERS", 100)
+
+    large = to_onnx.export_network(network.state_dict(), tmp_path / "large", ["fp32"])[0]
+
+    assert large.stat().st_size < 0.7 * small.stat().st_size
+    stored = {tensor.data_type for tensor in onnx.load(large).graph.initializer if tensor.name.endswith(".half")}
+    assert stored == {onnx.TensorProto.FLOAT16}
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(parameter.half())
+        image = torch.rand(1, 3, 12, 10)
+        wanted = network(image).numpy()
+    session = onnxruntime.InferenceSession(large, providers=["CPUExecutionProvider"])
+    assert np.abs(session.run(None, {"image": image.numpy()})[0] - wanted).max() < 1e-5

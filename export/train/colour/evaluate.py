@@ -1,6 +1,6 @@
 """How far guessed chroma is from the truth, and how far it would be without a network.
 
-`python -m fastrestore.export.train.colour_evaluate --stills STILLS_DIR --work WORK_DIR`
+`python -m fastrestore.export.train.colour.evaluate --stills STILLS_DIR --work WORK_DIR`
 """
 
 import argparse
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from fastrestore.export.arch.colournet.network import ColourNet
-from fastrestore.export.train.colour_data import reduced, split
+from fastrestore.export.train.colour.data import reduced, split
 from fastrestore.export.train.data import held_out_names, read_rgb, training_stills
 from fastrestore.export.train.resize import Bytes, Floats
 

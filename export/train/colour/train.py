@@ -1,6 +1,6 @@
 """Train the small colour network by its recipe.
 
-`python -m fastrestore.export.train.colour --stills STILLS_DIR --work WORK_DIR`
+`python -m fastrestore.export.train.colour.train --stills STILLS_DIR --work WORK_DIR`
 
 The result, `NAME.best.pt`, becomes a model by `fastrestore export`. None is shipped: what 96 photographs teach it is
 no better than a tint for every tone (docs/old-film/colour.md). With more of them, it is made the same way.
@@ -22,12 +22,13 @@ import torch
 from torch import Tensor
 
 from fastrestore.export.arch.colournet.network import ColourNet
-from fastrestore.export.train.colour_data import ColourBatch, ColourSampler
-from fastrestore.export.train.colour_evaluate import Case, chroma_error, open_cases
+from fastrestore.export.train.colour.data import ColourBatch, ColourSampler
+from fastrestore.export.train.colour.evaluate import Case, chroma_error, open_cases
 from fastrestore.export.train.data import training_stills, validation_names
+from fastrestore.export.train.schedule import follow, learning_rate
 
 LOG = logging.getLogger(__name__)
-RECIPE = Path(__file__).with_name("colour_recipe.toml")
+RECIPE = Path(__file__).with_name("recipe.toml")
 CHECKPOINT_EVERY_S = 60.0
 VIVID = 0.1
 """Chroma, in `[-0.5, 0.5]`, from which on a pixel is fully coloured."""
@@ -86,20 +87,18 @@ class ColourTrainer:
     def step(self, batch: ColourBatch) -> float:
         """Make one optimisation step and return its loss."""
         started = time.perf_counter()
-        first, final = self.recipe.learning_rate, self.recipe.final_learning_rate
-        warmth = min(1.0, (1 + self.steps) / self.recipe.warmup_steps)
+        recipe = self.recipe
         for group in self.optimiser.param_groups:
-            group["lr"] = warmth * (final + (first - final) * 0.5 * (1.0 + math.cos(math.pi * self.share_done)))
+            group["lr"] = learning_rate(
+                recipe.learning_rate, recipe.final_learning_rate, recipe.warmup_steps, self.steps, self.share_done
+            )
         self.optimiser.zero_grad(set_to_none=True)
         chroma, spread = self.network.guess(torch.from_numpy(batch.luma))
         loss = unlikelihood(chroma, spread, torch.from_numpy(batch.chroma), self.recipe.vividness)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
-        keep = min(self.recipe.ema, (1.0 + self.steps) / (10.0 + self.steps))
-        with torch.no_grad():
-            for mean, value in zip(self.average.parameters(), self.network.parameters(), strict=True):
-                mean.lerp_(value, 1.0 - keep)
+        follow(self.average, self.network, recipe.ema, self.steps)
         self.steps += 1
         self.seconds += time.perf_counter() - started
         return float(loss.detach())
