@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import nn
 
 from fastrestore.errors import ExportError
 from fastrestore.export.arch.loaded import LoadedNetwork
+from fastrestore.export.arch.substitutes import table
 from fastrestore.models.spec import FACE_PX, Task, Tensor
 
 _PURPOSES = ("SR", "Restoration", "FaceSR")
@@ -43,7 +45,9 @@ def load(state: Mapping[str, torch.Tensor]) -> LoadedNetwork | None:
     """
     spandrel = _spandrel()
     try:
-        found = spandrel.ModelLoader().load_from_state_dict(dict(state))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's, of how these networks are written: users cannot follow them
+            found = spandrel.ModelLoader().load_from_state_dict(dict(state))
     except spandrel.UnsupportedModelError:
         return None
     except _NO_FIT as error:
@@ -56,7 +60,8 @@ def load(state: Mapping[str, torch.Tensor]) -> LoadedNetwork | None:
     _check_job(spandrel, found, architecture)
     if found.purpose == "FaceSR":
         return _face_network(found, architecture)
-    network = Adapted(found.model, found._call_fn)  # the public call pads and clamps, which would freeze sizes
+    # The public call pads and clamps, which would freeze sizes.
+    network = Adapted(found.model, found._call_fn, str(found.architecture.id))
     return LoadedNetwork(
         module=network.eval(),
         architecture=architecture,
@@ -73,17 +78,24 @@ def load(state: Mapping[str, torch.Tensor]) -> LoadedNetwork | None:
 class Adapted(nn.Module):
     """A network of spandrel's that takes a picture, yields one, and keeps its constants where `.half()` looks.
 
+    In float32 its author's own code runs: that is what exports are held against. While it is traced, and in half
+    precision, which many authors did not write for, the parts that `substitutes.table` names are replaced.
+
     Args:
         network: The network.
         call: Runs it on a picture, as its author's own inference does.
+        architecture: Spandrel's name of it.
     """
 
-    def __init__(self, network: nn.Module, call: Callable[[nn.Module, torch.Tensor], torch.Tensor]) -> None:
+    def __init__(
+        self, network: nn.Module, call: Callable[[nn.Module, torch.Tensor], torch.Tensor], architecture: str
+    ) -> None:
         super().__init__()
         _merge_training_branches(network)
         _adopt_constants(network)
         self.network = network
         self._call = call
+        self._architecture = architecture
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Restore a batch.
@@ -94,6 +106,12 @@ class Adapted(nn.Module):
         Returns:
             `(N, 3, H * scale, W * scale)`, not clamped.
         """
+        adaptation = table.adaptation(self._architecture)
+        if torch.compiler.is_compiling() or image.dtype is torch.float16:
+            with table.substituted(self._architecture):
+                return (adaptation.call or self._call)(self.network, image)
+        if adaptation.singly:
+            return torch.cat([self._call(self.network, picture) for picture in image.split(1)])
         return self._call(self.network, image)
 
 
