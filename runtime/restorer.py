@@ -205,8 +205,14 @@ def network_tiles(
     elif tile is None:
         budget = budget_bytes or min(MOST_BUDGET_BYTES, memory_bytes() // BUDGET_SHARE)
         border = halo + (BLEND_PX if halo < spec.halo_px else 0)
-        tile = side_for_memory(size, halo_px=border, bytes_per_px=spec.working_bytes_per_px, budget_bytes=budget)
-    return plan_tiles(size, tile, halo_px=halo, reach_px=spec.halo_px)
+        tile = side_for_memory(
+            size,
+            halo_px=border,
+            bytes_per_px=spec.working_bytes_per_px,
+            budget_bytes=budget,
+            multiple_px=spec.multiple_px,
+        )
+    return plan_tiles(size, tile, halo_px=halo, reach_px=spec.halo_px, multiple_px=spec.multiple_px)
 
 
 def _tile_within(spec: ModelSpec, size: Size, tile: int | None, largest: Size, halo_px: int) -> int | None:
@@ -218,7 +224,7 @@ def _tile_within(spec: ModelSpec, size: Size, tile: int | None, largest: Size, h
     if tile is not None:
         return min(tile, longest)
     border = halo_px + (BLEND_PX if halo_px < spec.halo_px else 0)
-    side = side_within(size, longest, halo_px=border)
+    side = side_within(size, longest, halo_px=border, multiple_px=spec.multiple_px)
     return min(longest, -(-side // ENGINE_SIDE_PX) * ENGINE_SIDE_PX)
 
 

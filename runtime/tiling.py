@@ -2,7 +2,8 @@
 
 A network's output at a pixel depends on the input up to `halo` pixels away (its receptive field). If every tile is
 read with that much around it, cutting the halo off again gives exactly what the whole picture would have given.
-Where the halo must be smaller, neighbouring tiles overlap and are blended.
+Where the halo must be smaller, neighbouring tiles overlap and are blended. A network that takes sides in multiples of
+something may work on a grid of that, so tiles begin where the grid of the whole picture does.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class TilePlan:
     size: Size
     """The picture."""
     tile: Size
-    """Size of every `read` rectangle: all are equal, so that one engine shape serves all."""
+    """Size of every `read` rectangle: all are equal, so that one engine shape serves all. Only those at the right and
+    lower edge may be short of it, by less than the network's multiple, and are padded up to it."""
     halo_px: int
     blended: bool
     """Whether the kept parts overlap and must be blended by `ramp` instead of pasted."""
@@ -67,7 +69,9 @@ class TilePlan:
         return np.asarray(rows[:, None] * columns, np.float32)
 
 
-def plan_tiles(size: Size, side: int | None, *, halo_px: int, reach_px: int | None = None) -> TilePlan:
+def plan_tiles(
+    size: Size, side: int | None, *, halo_px: int, reach_px: int | None = None, multiple_px: int = 1
+) -> TilePlan:
     """Cover a picture.
 
     Args:
@@ -75,6 +79,7 @@ def plan_tiles(size: Size, side: int | None, *, halo_px: int, reach_px: int | No
         side: Longest side of what the network sees at once, in pixels; None takes the whole picture.
         halo_px: Border read around what is kept.
         reach_px: The network's true reach; if larger than `halo_px`, tiles are blended. None means `halo_px`.
+        multiple_px: Sides that the network takes are multiples of this; tiles begin and end at multiples of it.
 
     Raises:
         UsageError: If the tile is too small to hold its own halo.
@@ -82,13 +87,13 @@ def plan_tiles(size: Size, side: int | None, *, halo_px: int, reach_px: int | No
     blended = reach_px is not None and reach_px > halo_px
     border = halo_px + (BLEND_PX if blended else 0)
     side = max(size.width, size.height) if side is None else side
-    smallest = max(SMALLEST_TILE_PX, 2 * border + 8)
+    smallest = smallest_side(border, multiple_px)
     if side < smallest and side < max(size.width, size.height):
         raise UsageError(
             f"tile of {side} px is too small: this network needs at least {smallest} px", "use `--tile auto`"
         )
-    columns = _spans(size.width, side, halo_px, border)
-    rows = _spans(size.height, side, halo_px, border)
+    columns = _spans(size.width, side, halo_px, border, multiple_px)
+    rows = _spans(size.height, side, halo_px, border, multiple_px)
     tiles = tuple(
         Tile(Rect(rx0, ry0, rx1, ry1), Rect(kx0, ky0, kx1, ky1))
         for (ry0, ry1, ky0, ky1) in rows
@@ -97,30 +102,40 @@ def plan_tiles(size: Size, side: int | None, *, halo_px: int, reach_px: int | No
     return TilePlan(size, tiles[0].read.size, halo_px, blended and len(tiles) > 1, tiles)
 
 
-def side_for_memory(size: Size, *, halo_px: int, bytes_per_px: int, budget_bytes: int) -> int | None:
+def smallest_side(border_px: int, multiple_px: int = 1) -> int:
+    """Return the shortest side of a tile that holds its border and, wherever it is moved to the grid, some picture."""
+    least = max(SMALLEST_TILE_PX, 2 * border_px + 8 + multiple_px - 1)
+    return -(-least // multiple_px) * multiple_px
+
+
+def side_for_memory(
+    size: Size, *, halo_px: int, bytes_per_px: int, budget_bytes: int, multiple_px: int = 1
+) -> int | None:
     """Return the largest tile side whose network fits in a budget, or None if the whole picture does.
 
     Among sides that fit, tiles are evened out: the fewest tiles of equal size, not some large and some slivers.
     """
     if size.pixels * bytes_per_px <= budget_bytes:
         return None
-    largest = max(SMALLEST_TILE_PX, 2 * halo_px + 8, int((budget_bytes / max(1, bytes_per_px)) ** 0.5))
+    smallest = smallest_side(halo_px, multiple_px)
+    largest = max(smallest, int((budget_bytes / max(1, bytes_per_px)) ** 0.5))
     count = max(-(-length // max(1, largest - 2 * halo_px)) for length in (size.width, size.height))
     evened = -(-max(size.width, size.height) // count) + 2 * halo_px
-    return min(largest, max(evened, SMALLEST_TILE_PX, 2 * halo_px + 8))
+    return min(largest, max(evened, smallest))
 
 
-def side_within(size: Size, largest: int, *, halo_px: int) -> int:
+def side_within(size: Size, largest: int, *, halo_px: int, multiple_px: int = 1) -> int:
     """Return the side of tiles, none longer than `largest`, that together read the fewest pixels of a picture.
 
     Args:
         size: The picture.
         largest: Longest side that a tile may have.
         halo_px: Border read around what is kept.
+        multiple_px: Sides that the network takes are multiples of this.
     """
     most = 2 * -(-max(size.width, size.height) // max(1, largest - 2 * halo_px))
     evened = [-(-length // count) + 2 * halo_px for length in (size.width, size.height) for count in range(1, most + 1)]
-    smallest = max(SMALLEST_TILE_PX, 2 * halo_px + 8)
+    smallest = smallest_side(halo_px, multiple_px)
     # The longest side first: of two that read as much, the one with fewer tiles.
     sides = sorted({largest, *(side for side in evened if smallest <= side <= largest)}, reverse=True)
     return min(sides, key=lambda side: _read_px(size.width, side, halo_px) * _read_px(size.height, side, halo_px))
@@ -131,17 +146,19 @@ def _read_px(length: int, side: int, halo_px: int) -> int:
     return length if length <= side else -(-(length - 2 * halo_px) // max(1, side - 2 * halo_px)) * side
 
 
-def _spans(length: int, side: int, halo: int, border: int) -> list[tuple[int, int, int, int]]:
-    """Return (read start, read end, keep start, keep end) along one axis; all reads are equally long."""
+def _spans(length: int, side: int, halo: int, border: int, multiple: int) -> list[tuple[int, int, int, int]]:
+    """Return (read start, read end, keep start, keep end) along one axis; all reads but the last are equally long."""
     if length <= side:
         return [(0, length, 0, length)]
-    step = side - 2 * border
-    count = -(-(length - 2 * border) // step)
+    side = side // multiple * multiple
+    padded = -(-length // multiple) * multiple
+    step = side - 2 * border - (multiple - 1)  # a start may be moved by so much to lie on the grid
+    count = max(2, -(-(padded - 2 * border) // step))
     # Equal reads, spread evenly; the first and the last lie against the picture's edges.
-    starts = [round(index * (length - side) / (count - 1)) for index in range(count)]
+    starts = sorted({round(i * (padded - side) / (count - 1)) // multiple * multiple for i in range(count)})
     spans = []
     for start in starts:
-        end = start + side
+        end = min(start + side, length)
         keep_from = 0 if start == 0 else start + halo
         keep_to = length if end == length else end - halo
         spans.append((start, end, keep_from, keep_to))

@@ -84,6 +84,23 @@ def test_a_picture_in_tiles_is_the_picture(size: Size) -> None:
     assert whole.given == {size}
 
 
+class OnAGrid(Doubling):
+    """Sees pictures in cells of 4x4, each of which becomes one colour: as a network behind a pixel unshuffle may."""
+
+    def run(self, inputs: Mapping[str, NDArray[np.float32]], out: Mapping[str, NDArray[np.float32]]) -> None:
+        (batch,), (result,) = inputs.values(), out.values()
+        result[:] = batch[:, :, ::4, ::4].repeat(8, axis=2).repeat(8, axis=3)
+
+
+@pytest.mark.parametrize("size", [Size(150, 90), Size(64, 64), Size(65, 66), Size(301, 43)])
+def test_tiles_of_a_network_on_a_grid_are_the_picture(size: Size) -> None:
+    image = np.random.default_rng(1).random((3, size.height, size.width)).astype(np.float32)
+    in_tiles, whole = OnAGrid(Size(52, 52)), OnAGrid(None)
+    for engine in (in_tiles, whole):
+        engine.spec = replace(SPEC, multiple_px=4)
+    np.testing.assert_array_equal(TiledNetwork(in_tiles).run(image), TiledNetwork(whole).run(image))
+
+
 def test_a_tile_asked_for_is_kept_if_the_engine_takes_it() -> None:
     assert network_tiles(SPEC, Size(500, 500), 100, largest=Size(200, 200)).tile == Size(100, 100)
     assert network_tiles(SPEC, Size(500, 500), 400, largest=Size(200, 200)).tile == Size(200, 200)

@@ -9,7 +9,7 @@ from fastrestore.errors import UsageError
 from fastrestore.geometry import Size
 from fastrestore.models.spec import ModelSpec, Task
 from fastrestore.runtime.restorer import LARGEST_HALO_PX, network_tiles
-from fastrestore.runtime.tiling import SMALLEST_TILE_PX, TilePlan, plan_tiles, side_for_memory
+from fastrestore.runtime.tiling import TilePlan, plan_tiles, side_for_memory, smallest_side
 
 sizes = st.builds(Size, st.integers(1, 300), st.integers(1, 300))
 
@@ -40,6 +40,28 @@ def test_halo_surrounds_what_is_kept(size: Size, side: int, halo: int) -> None:
         assert tile.crop.size == keep.size
 
 
+@given(sizes, st.integers(60, 140), st.integers(0, 12), st.sampled_from([2, 3, 8, 16]), st.booleans())
+def test_tiles_lie_on_the_grid_of_the_whole_picture(
+    size: Size, side: int, halo: int, multiple: int, blended: bool
+) -> None:
+    reach = halo + 1 if blended else halo
+    side = max(side, 2 * (halo + 16) + 8 + 2 * multiple)
+    plan = plan_tiles(size, side, halo_px=halo, reach_px=reach, multiple_px=multiple)
+    kept = coverage(plan)
+    assert (kept >= 1).all() if blended else (kept == 1).all()
+    for tile in plan:
+        read, keep = tile.read, tile.keep
+        for start, end, kept_from, kept_to, length, usual in (
+            (read.x0, read.x1, keep.x0, keep.x1, size.width, plan.tile.width),
+            (read.y0, read.y1, keep.y0, keep.y1, size.height, plan.tile.height),
+        ):
+            assert start % multiple == 0
+            assert end - start == usual or (end == length and usual - (end - start) < multiple)
+            assert end == length or end % multiple == 0
+            assert start == 0 or kept_from - start >= halo
+            assert end == length or end - kept_to >= halo
+
+
 @given(sizes, st.integers(80, 140), st.integers(0, 6))
 def test_blended_weights_leave_no_hole(size: Size, side: int, halo: int) -> None:
     plan = plan_tiles(size, side, halo_px=halo, reach_px=halo + 10)
@@ -60,13 +82,15 @@ def test_too_small_a_tile_is_refused_with_what_is_needed() -> None:
         plan_tiles(Size(640, 480), 16, halo_px=20)
 
 
-@given(sizes, st.integers(0, 20), st.integers(1, 5000), st.integers(1, 10**8))
-def test_side_for_memory_can_always_be_planned(size: Size, halo: int, bytes_per_px: int, budget: int) -> None:
-    side = side_for_memory(size, halo_px=halo, bytes_per_px=bytes_per_px, budget_bytes=budget)
-    plan = plan_tiles(size, side, halo_px=halo)
+@given(sizes, st.integers(0, 20), st.integers(1, 5000), st.integers(1, 10**8), st.sampled_from([1, 2, 32]))
+def test_side_for_memory_can_always_be_planned(
+    size: Size, halo: int, bytes_per_px: int, budget: int, multiple: int
+) -> None:
+    side = side_for_memory(size, halo_px=halo, bytes_per_px=bytes_per_px, budget_bytes=budget, multiple_px=multiple)
+    plan = plan_tiles(size, side, halo_px=halo, multiple_px=multiple)
     assert (coverage(plan) == 1).all()
     if side is not None:
-        floor = max(SMALLEST_TILE_PX, 2 * halo + 8)
+        floor = smallest_side(halo, multiple)
         assert plan.tile.pixels * bytes_per_px <= max(budget, floor * floor * bytes_per_px)
 
 
