@@ -23,10 +23,10 @@ from fastrestore.export.engines.request import BuildRequest, carry_out, make_pla
 from fastrestore.export.engines.targets import Target
 from fastrestore.export.engines.workers import build_in_processes, groups_of
 from fastrestore.geometry import Size
-from fastrestore.models.catalog import catalog
 from fastrestore.runtime.cache.engines import EngineCache
 from fastrestore.runtime.cache.entry import BuiltEngine
 from fastrestore.runtime.engine_key import BuildOptions, EngineKey
+from fastrestore.runtime.profiles import usual_profiles
 
 AMPERE, ADA = Target("8.6"), Target("8.9")
 ONE = Wish(models=("film-x2-tiny",), profiles=("sd",))
@@ -73,7 +73,7 @@ def planned(wish: Wish, cache: EngineCache, targets: Sequence[Target] = (AMPERE,
 def test_every_network_is_planned_in_its_usual_profiles(cache: EngineCache) -> None:
     plan = planned(Wish(), cache, (AMPERE, ADA))
     labels = [engine.label for engine in plan]
-    assert len(labels) == len(set(labels)) == 2 * 4 * sum(not spec.classical for spec in catalog())
+    assert len(labels) == len(set(labels)) == 2 * sum(len(usual_profiles(spec)) for spec in networks(()))
     assert labels[:2] == ["film-x2-tiny tile sm_86", "film-x2-tiny sd sm_86"]
     assert all(engine.key.precision == "fp16" and engine.cached is None for engine in plan)
     assert {engine.key.capability for engine in plan} == {"8.6", "8.9"}
