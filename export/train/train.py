@@ -7,8 +7,7 @@ import argparse
 import logging
 import time
 from collections.abc import Sequence
-from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +31,7 @@ from fastrestore.export.train.narrow import narrowed
 from fastrestore.export.train.quality import psnr_y
 from fastrestore.export.train.recipe import Recipe
 from fastrestore.export.train.resize import Bytes, to_bytes
-from fastrestore.export.train.schedule import follow, learning_rate
+from fastrestore.export.train.run import TrainingRun
 
 LOG = logging.getLogger(__name__)
 CHECKPOINT_EVERY_S = 60.0
@@ -42,45 +41,24 @@ LEAST_ERROR = 1e-5
 """Mean squared error (50 dB) below which a patch no longer counts for much."""
 
 
-@dataclass
-class Progress:
-    """How far a training run has come."""
-
-    step: int = 0
-    seconds: float = 0.0
-    """Training time, over all sittings."""
-
-
-class Trainer:
-    """One training run: network, its moving average, optimiser, random state, and progress.
+class Trainer(TrainingRun[Recipe, PlainSR]):
+    """The training run of a restoration network.
 
     Args:
         recipe: What to train.
-        minutes: Training time over all sittings after which the run must be finished; the learning
-            rate then follows whichever of steps and time is further on. None: steps alone.
+        minutes: As for `TrainingRun`.
         device: Where to train.
     """
 
     def __init__(self, recipe: Recipe, minutes: float | None, device: str = "cpu") -> None:
         torch.manual_seed(recipe.seed)
-        self.recipe, self.minutes = recipe, minutes
-        self.network = open_network(recipe).to(device)
-        self.average = deepcopy(self.network).requires_grad_(False)
-        self.optimisers = open_optimisers(self.network, recipe)
-        self.rng = np.random.default_rng(recipe.seed)
-        self.progress = Progress()
+        network = open_network(recipe).to(device)
+        super().__init__(recipe, network, open_optimisers(network, recipe), minutes)
 
     @property
     def device(self) -> torch.device:
         """Where the network is."""
         return self.network.nearest.device
-
-    @property
-    def share_done(self) -> float:
-        """Progress in `[0, 1]`; 1 ends the run."""
-        by_steps = self.progress.step / self.recipe.steps
-        by_time = 0.0 if self.minutes is None else self.progress.seconds / (60.0 * self.minutes)
-        return min(1.0, max(by_steps, by_time))
 
     def start_from(self, state: dict[str, Tensor], batch: Batch) -> None:
         """Start with the weights of another network, of equal or smaller width, depth and scale.
@@ -100,47 +78,7 @@ class Trainer:
 
     def step(self, batch: Batch) -> float:
         """Make one optimisation step and return its loss."""
-        started = time.perf_counter()
-        recipe, done = self.recipe, self.progress.step
-        rate = learning_rate(
-            recipe.learning_rate, recipe.final_learning_rate, recipe.warmup_steps, done, self.share_done
-        )
-        for optimiser in self.optimisers:
-            optimiser.zero_grad(set_to_none=True)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-        loss = distance(self.network(to_tensor(batch.low, self.device)), batch, recipe)
-        loss.backward()  # type: ignore[no-untyped-call]
-        for optimiser in self.optimisers:
-            optimiser.step()
-        follow(self.average, self.network, recipe.ema, done)
-        self.progress.step += 1
-        self.progress.seconds += time.perf_counter() - started
-        return float(loss.detach())
-
-    def save(self, path: Path) -> None:
-        """Write the whole state to `path`, by way of a temporary file."""
-        temporary = path.with_suffix(".partial")
-        state = {
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
-            "rng": self.rng.bit_generator.state,
-            "step": self.progress.step,
-            "seconds": self.progress.seconds,
-        }
-        torch.save(state, temporary)
-        temporary.replace(path)
-
-    def load(self, path: Path) -> None:
-        """Continue from what `save` wrote."""
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        for optimiser, stored in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(stored)
-        self.rng.bit_generator.state = state["rng"]
-        self.progress = Progress(state["step"], state["seconds"])
+        return self.optimise(lambda: distance(self.network(to_tensor(batch.low, self.device)), batch, self.recipe))
 
 
 def open_network(recipe: Recipe) -> PlainSR:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -25,11 +25,12 @@ from fastrestore.export.arch.colournet.network import ColourNet
 from fastrestore.export.train.colour.data import ColourBatch, ColourSampler
 from fastrestore.export.train.colour.evaluate import Case, chroma_error, open_cases
 from fastrestore.export.train.data import training_stills, validation_names
-from fastrestore.export.train.schedule import follow, learning_rate
+from fastrestore.export.train.run import TrainingRun
 
 LOG = logging.getLogger(__name__)
 RECIPE = Path(__file__).with_name("recipe.toml")
 CHECKPOINT_EVERY_S = 60.0
+MOST_GRADIENT = 1.0
 VIVID = 0.1
 """Chroma, in `[-0.5, 0.5]`, from which on a pixel is fully coloured."""
 
@@ -57,51 +58,30 @@ class ColourRecipe:
         return cls(**tomllib.loads(path.read_text(encoding="utf-8")))
 
 
-class ColourTrainer:
-    """One training run: network, its moving average, the best of that, optimiser, random state, and progress.
+class ColourTrainer(TrainingRun[ColourRecipe, ColourNet]):
+    """The training run of a colour network; it also keeps the best that the moving average has been.
 
     Args:
         recipe: What to train.
-        minutes: Training time over all sittings after which the run must be finished; the learning rate then follows
-            whichever of steps and time is further on. None: steps alone.
+        minutes: As for `TrainingRun`.
     """
 
     def __init__(self, recipe: ColourRecipe, minutes: float | None) -> None:
         torch.manual_seed(recipe.seed)
-        self.recipe, self.minutes = recipe, minutes
-        self.network = ColourNet(recipe.dropout)
-        self.average = deepcopy(self.network).eval().requires_grad_(False)
+        network = ColourNet(recipe.dropout)
+        optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        super().__init__(recipe, network, [optimiser], minutes)
+        self.average.eval()
         self.best, self.best_error = deepcopy(self.average), math.inf
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-        )
-        self.rng = np.random.default_rng(recipe.seed)
-        self.steps, self.seconds = 0, 0.0
-
-    @property
-    def share_done(self) -> float:
-        """Progress in `[0, 1]`; 1 ends the run."""
-        by_time = 0.0 if self.minutes is None else self.seconds / (60.0 * self.minutes)
-        return min(1.0, max(self.steps / self.recipe.steps, by_time))
 
     def step(self, batch: ColourBatch) -> float:
         """Make one optimisation step and return its loss."""
-        started = time.perf_counter()
-        recipe = self.recipe
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(
-                recipe.learning_rate, recipe.final_learning_rate, recipe.warmup_steps, self.steps, self.share_done
-            )
-        self.optimiser.zero_grad(set_to_none=True)
-        chroma, spread = self.network.guess(torch.from_numpy(batch.luma))
-        loss = unlikelihood(chroma, spread, torch.from_numpy(batch.chroma), self.recipe.vividness)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self.optimiser.step()
-        follow(self.average, self.network, recipe.ema, self.steps)
-        self.steps += 1
-        self.seconds += time.perf_counter() - started
-        return float(loss.detach())
+
+        def loss() -> Tensor:
+            chroma, spread = self.network.guess(torch.from_numpy(batch.luma))
+            return unlikelihood(chroma, spread, torch.from_numpy(batch.chroma), self.recipe.vividness)
+
+        return self.optimise(loss, MOST_GRADIENT)
 
     def keep_best(self, error: float) -> None:
         """Keep the moving average as it is if its error on the stills for validation is the least so far."""
@@ -109,32 +89,15 @@ class ColourTrainer:
             self.best.load_state_dict(self.average.state_dict())
             self.best_error = error
 
-    def save(self, path: Path) -> None:
-        """Write the whole state to `path`, by way of a temporary file."""
-        temporary = path.with_suffix(".partial")
-        state = {
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "best": self.best.state_dict(),
-            "best_error": self.best_error,
-            "optimiser": self.optimiser.state_dict(),
-            "rng": self.rng.bit_generator.state,
-            "steps": self.steps,
-            "seconds": self.seconds,
-        }
-        torch.save(state, temporary)
-        temporary.replace(path)
+    def state(self) -> dict[str, Any]:
+        """See `TrainingRun.state`."""
+        return {**super().state(), "best": self.best.state_dict(), "best_error": self.best_error}
 
-    def load(self, path: Path) -> None:
-        """Continue from what `save` wrote."""
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `TrainingRun.restore`."""
+        super().restore(state)
         self.best.load_state_dict(state["best"])
         self.best_error = state["best_error"]
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.rng.bit_generator.state = state["rng"]
-        self.steps, self.seconds = state["steps"], state["seconds"]
 
 
 def unlikelihood(chroma: Tensor, spread: Tensor, wanted: Tensor, vividness: float) -> Tensor:
@@ -163,7 +126,7 @@ def train(trainer: ColourTrainer, sampler: ColourSampler, checkpoint: Path, case
             trainer.save(checkpoint)
             LOG.info(
                 "step %d, %.0f s, loss %.4f; on the stills for validation an error of %.2f levels, grey %.2f",
-                trainer.steps, trainer.seconds, float(np.mean(losses)), found.network, found.grey,
+                trainer.progress.step, trainer.progress.seconds, float(np.mean(losses)), found.network, found.grey,
             )  # fmt: skip
             saved, losses = time.monotonic(), []
 

@@ -9,13 +9,12 @@ import argparse
 import logging
 import time
 from collections.abc import Sequence
-from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fastrestore.export.arch.rife.facts import GRAPHS
 from fastrestore.export.arch.rife.network import IFNet
@@ -25,7 +24,8 @@ from fastrestore.export.detect import detect
 from fastrestore.export.train.motion.data import TripletPool, Triplets
 from fastrestore.export.train.motion.recipe import MotionRecipe
 from fastrestore.export.train.motion.slim import slimmed
-from fastrestore.export.train.schedule import follow, learning_rate
+from fastrestore.export.train.run import TrainingRun
+from fastrestore.export.train.schedule import learning_rate
 from fastrestore.export.train.train import log_error
 
 LOG = logging.getLogger(__name__)
@@ -35,87 +35,36 @@ BORDER_PX = 24
 DISTIL_BATCH = 16
 DISTIL_RATE = 1e-3
 WEIGHT_DECAY = 1e-4
+MOST_GRADIENT = 1.0
 
 
-@dataclass
-class Progress:
-    """How far a training run has come."""
-
-    step: int = 0
-    seconds: float = 0.0
-    """Training time, over all sittings."""
-
-
-class MotionTrainer:
-    """One training run: network, its moving average, optimiser, random state, and progress.
+class MotionTrainer(TrainingRun[MotionRecipe, IFNet]):
+    """The training run of a motion network.
 
     Args:
         recipe: What to train.
         network: The weights to start with.
-        minutes: Training time over all sittings after which the run must be finished; the learning rate then follows
-            whichever of steps and time is further on. None: steps alone.
+        minutes: As for `TrainingRun`.
         device: Where to train.
     """
 
     def __init__(self, recipe: MotionRecipe, network: IFNet, minutes: float | None, device: str = "cpu") -> None:
-        self.recipe, self.minutes, self.device = recipe, minutes, torch.device(device)
-        self.network = network.to(self.device).train()
-        self.average = deepcopy(self.network).requires_grad_(False)
-        self.optimiser = torch.optim.AdamW(self.network.parameters(), recipe.learning_rate, weight_decay=WEIGHT_DECAY)
-        self.rng = np.random.default_rng(recipe.seed)
-        self.progress = Progress()
-
-    @property
-    def share_done(self) -> float:
-        """Progress in `[0, 1]`; 1 ends the run."""
-        by_time = 0.0 if self.minutes is None else self.progress.seconds / (60.0 * self.minutes)
-        return min(1.0, max(self.progress.step / self.recipe.steps, by_time))
+        self.device = torch.device(device)
+        network = network.to(self.device).train()
+        optimiser = torch.optim.AdamW(network.parameters(), recipe.learning_rate, weight_decay=WEIGHT_DECAY)
+        super().__init__(recipe, network, [optimiser], minutes)
 
     def step(self, triplets: Triplets) -> float:
         """Make one optimisation step and return its loss."""
-        started, recipe, done = time.perf_counter(), self.recipe, self.progress.step
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(
-                recipe.learning_rate, recipe.final_learning_rate, recipe.warmup_steps, done, self.share_done
-            )
         left, middle, right, t = (part.to(self.device) for part in triplets)
-        loss = log_error(self.synthesized(left, right, t) - middle, border_shares(middle))
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self.optimiser.step()
-        follow(self.average, self.network, recipe.ema, done)
-        self.progress.step += 1
-        self.progress.seconds += time.perf_counter() - started
-        return float(loss.detach())
+        return self.optimise(
+            lambda: log_error(self.synthesized(left, right, t) - middle, border_shares(middle)), MOST_GRADIENT
+        )
 
     def synthesized(self, left: Tensor, right: Tensor, t: Tensor) -> Tensor:
         """Return the picture at `t` as the runtime makes it: both neighbours warped and blended."""
         flow, mask = self.network(left, right, t)
         return warp(left, flow[:, :2]) * mask + warp(right, flow[:, 2:]) * (1.0 - mask)
-
-    def save(self, path: Path) -> None:
-        """Write the whole state to `path`, by way of a temporary file."""
-        temporary = path.with_suffix(".partial")
-        state = {
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "rng": self.rng.bit_generator.state,
-            "step": self.progress.step,
-            "seconds": self.progress.seconds,
-        }
-        torch.save(state, temporary)
-        temporary.replace(path)
-
-    def load(self, path: Path) -> None:
-        """Continue from what `save` wrote."""
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.rng.bit_generator.state = state["rng"]
-        self.progress = Progress(state["step"], state["seconds"])
 
 
 def border_shares(pictures: Tensor) -> Tensor:

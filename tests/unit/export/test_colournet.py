@@ -95,7 +95,7 @@ def test_a_run_goes_on_where_it_was_saved(trained: ColourTrainer, tmp_path: Path
     trained.save(tmp_path / "run.pt")
     again = ColourTrainer(trained.recipe, None)
     again.load(tmp_path / "run.pt")
-    assert (again.steps, again.best_error) == (40, 3.0)
+    assert (again.progress.step, again.best_error) == (40, 3.0)
     assert again.rng.bit_generator.state == trained.rng.bit_generator.state
     for one, other in zip(again.best.parameters(), trained.average.parameters(), strict=True):
         assert torch.equal(one, other)
