@@ -83,9 +83,9 @@ def means(data: Path, network: str, stills: int) -> dict[str, float]:
     }
 
 
-def test_clean_x2_beats_bicubic_by_two_decibels(data: Path) -> None:
+def test_clean_x2_beats_bicubic_by_two_and_a_half_decibels(data: Path) -> None:
     scores = means(data, "clean-x2-tiny", EVERY_STILL)
-    assert scores["network"] >= scores["bicubic"] + 2.0
+    assert scores["network"] >= scores["bicubic"] + 2.5
 
 
 @pytest.mark.parametrize(
