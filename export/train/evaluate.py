@@ -173,6 +173,11 @@ def summarise(figures: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict
     return means
 
 
+def versions() -> dict[str, str]:
+    """Return the versions of the libraries that figures depend on."""
+    return {"onnxruntime": onnxruntime.__version__, "numpy": np.__version__, "opencv": cv2.__version__}
+
+
 def _open(models: Path, name: str, threads: int) -> Network:
     """Open the shipped file of a network."""
     return Network(models / name / "model.fp32.onnx", threads)
@@ -225,11 +230,7 @@ def report_on(
         f" --stills STILLS_DIR --models MODELS_DIR{weights}",
         "luma": f"BT.601 full range, border of {BORDER_PX} px left out, results rounded to 8 bits",
         "sharpness": "mean absolute difference of neighbouring luma, as a share of the original's",
-        "versions": {
-            "onnxruntime": onnxruntime.__version__,
-            "numpy": np.__version__,
-            "opencv": cv2.__version__,
-        },
+        "versions": versions(),
         "mean": summarise(figures),
         "tone_in_8_bit_levels": tone,
         "stills": figures,

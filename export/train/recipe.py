@@ -3,7 +3,7 @@
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 RECIPES = Path(__file__).with_name("recipes.toml")
 
@@ -58,10 +58,24 @@ class Recipe:
     @classmethod
     def load(cls, name: str, path: Path = RECIPES) -> Self:
         """Read the recipe `name` from a TOML file."""
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-        tables.pop("degradation")
-        if name not in tables:
-            raise KeyError(f"no recipe {name!r} in {path.name}; there are {', '.join(tables)}")
-        table = dict(tables[name])
+        table = read_table(path, name, besides="degradation")
         table["loss"] = LossWeights(**table["loss"])
         return cls(name=name, **table)
+
+
+def read_table(path: Path, name: str, besides: str) -> dict[str, Any]:
+    """Read one recipe's table.
+
+    Args:
+        path: A TOML file with a table for each recipe.
+        name: The recipe.
+        besides: The one table of the file that is no recipe.
+
+    Raises:
+        KeyError: If there is no such recipe.
+    """
+    tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    tables.pop(besides)
+    if name not in tables:
+        raise KeyError(f"no recipe {name!r} in {path.name}; there are {', '.join(tables)}")
+    return dict(tables[name])

@@ -1,5 +1,6 @@
 """TrainingRun: what every training run has, whatever it trains: progress, its steps, a moving average, checkpoints."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -148,3 +149,10 @@ class TrainingRun(Generic[_Recipe, _Network]):
         keep = min(self.recipe.ema, (1.0 + self.progress.step) / (10.0 + self.progress.step))
         for mean, value in zip(self.average.parameters(), self.network.parameters(), strict=True):
             mean.lerp_(value, 1.0 - keep)
+
+
+def set_up(threads: int) -> None:
+    """Prepare the process for a run: a log with times, `threads` threads, and no numbers too small to be quick."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)

@@ -31,7 +31,7 @@ from fastrestore.export.train.narrow import narrowed
 from fastrestore.export.train.quality import psnr_y
 from fastrestore.export.train.recipe import Recipe
 from fastrestore.export.train.resize import Bytes, to_bytes
-from fastrestore.export.train.run import TrainingRun
+from fastrestore.export.train.run import TrainingRun, set_up
 
 LOG = logging.getLogger(__name__)
 CHECKPOINT_EVERY_S = 60.0
@@ -189,9 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu", help="such as cuda:0; default: %(default)s")
     parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint")
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    torch.set_num_threads(options.threads)
-    torch.set_flush_denormal(True)
+    set_up(options.threads)
     recipe = Recipe.load(options.recipe)
     trainer = Trainer(recipe, options.minutes, options.device)
     checkpoint = options.work / f"{recipe.name}.pt"

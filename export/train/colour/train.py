@@ -25,7 +25,7 @@ from fastrestore.export.arch.colournet.network import ColourNet
 from fastrestore.export.train.colour.data import ColourBatch, ColourSampler
 from fastrestore.export.train.colour.evaluate import Case, chroma_error, open_cases
 from fastrestore.export.train.data import training_stills, validation_names
-from fastrestore.export.train.run import TrainingRun
+from fastrestore.export.train.run import TrainingRun, set_up
 
 LOG = logging.getLogger(__name__)
 RECIPE = Path(__file__).with_name("recipe.toml")
@@ -140,9 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint")
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    torch.set_num_threads(options.threads)
-    torch.set_flush_denormal(True)
+    set_up(options.threads)
     recipe = ColourRecipe.load()
     trainer = ColourTrainer(recipe, options.minutes)
     checkpoint = options.work / f"{recipe.name}.pt"

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
-import onnxruntime
 
+from fastrestore.export.train.evaluate import versions
 from fastrestore.export.train.motion.data import rgb_bytes
 from fastrestore.export.train.quality import BORDER_PX, psnr_y, ssim_y
 from fastrestore.frames import Motion, Picture
@@ -165,11 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "command": f"python -m fastrestore.export.train.motion.evaluate --network {options.network}"
         " --clips CLIPS_DIR --models MODELS_DIR",
         "luma": f"BT.601 full range, border of {BORDER_PX} px left out, results rounded to 8 bits",
-        "versions": {
-            "onnxruntime": onnxruntime.__version__,
-            "numpy": np.__version__,
-            "opencv": cv2.__version__,
-        },
+        "versions": versions(),
         "mean": means(figures),
         "clips": figures,
     }

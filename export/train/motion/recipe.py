@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from fastrestore.export.train.recipe import read_table
+
 RECIPES = Path(__file__).with_name("recipes.toml")
 
 
@@ -28,11 +30,7 @@ class MotionRecipe:
     @classmethod
     def load(cls, name: str, path: Path = RECIPES) -> Self:
         """Read the recipe `name` from a TOML file."""
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-        tables.pop("clips")
-        if name not in tables:
-            raise KeyError(f"no recipe {name!r} in {path.name}; there are {', '.join(tables)}")
-        table = dict(tables[name])
+        table = read_table(path, name, besides="clips")
         return cls(name=name, widths=tuple(table.pop("widths")), **table)
 
 

@@ -24,7 +24,7 @@ from fastrestore.export.detect import detect
 from fastrestore.export.train.motion.data import TripletPool, Triplets
 from fastrestore.export.train.motion.recipe import MotionRecipe
 from fastrestore.export.train.motion.slim import slimmed
-from fastrestore.export.train.run import TrainingRun
+from fastrestore.export.train.run import TrainingRun, set_up
 from fastrestore.export.train.schedule import learning_rate
 from fastrestore.export.train.train import log_error
 
@@ -161,9 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu", help="such as cuda:0; default: %(default)s")
     parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint")
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    torch.set_num_threads(options.threads)
-    torch.set_flush_denormal(True)
+    set_up(options.threads)
     recipe = MotionRecipe.load(options.recipe)
     torch.manual_seed(recipe.seed)
     pools = TripletPool(options.work / "motion-real.npz"), TripletPool(options.work / "motion-drawn.npz")
