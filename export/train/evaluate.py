@@ -100,8 +100,8 @@ def open_methods(recipe: Recipe, models: Path, threads: int) -> dict[str, Method
     methods: dict[str, Method] = {"network": _open(models, recipe.name, threads), "bicubic": bicubic}
     if recipe.data == "film":
         methods |= {f"denoise {h:g} + bicubic": denoised(h) for h in DENOISE_STRENGTHS}
-        clean = f"clean-x{recipe.scale}-tiny"
-        methods[clean] = _open(models, clean, threads)
+        others = [f"clean-x{recipe.scale}-tiny", f"film-x{recipe.scale}-tiny"]
+        methods |= {name: _open(models, name, threads) for name in others if name != recipe.name}
     return methods
 
 

@@ -84,9 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     for scale in (2, 4):
-        recipe = Recipe.load(f"film-x{scale}-tiny")
+        recipe = Recipe.load(f"film-x{scale}-base")
         methods = open_methods(recipe, options.models, 1)
-        shown = {name: methods[name] for name in ("bicubic", f"clean-x{scale}-tiny")}
+        shown = {name: methods[name] for name in ("bicubic", f"clean-x{scale}-tiny", f"film-x{scale}-tiny")}
         shown |= {recipe.name: methods["network"], "teacher": open_teacher(recipe, options.weights)}
         sheet = contact_sheet(options.clips, shown, scale)
         cv2.imwrite(str(options.out / f"film-x{scale}.png"), sheet[..., ::-1])

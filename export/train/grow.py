@@ -1,4 +1,4 @@
-"""Start a network with the weights of a smaller one, so that it begins with the same results."""
+"""Start a network with the weights of another, so that it begins with the same results."""
 
 import math
 
@@ -60,3 +60,20 @@ def repeat_subpixels(parameter: Tensor, repeats: int) -> Tensor:
 def start_from(network: nn.Module, state: dict[str, Tensor]) -> None:
     """Load the weights of a network of equal or smaller size into `network`."""
     network.load_state_dict(grow(state, network.state_dict()))
+
+
+def of_smaller_scale(state: dict[str, Tensor], scale: int) -> dict[str, Tensor]:
+    """Let the last layer of an SRVGG make the means of the pixels that it made.
+
+    Args:
+        state: Its weights.
+        scale: The scale wanted, that of the weights or a whole fraction of it.
+    """
+    last = max(int(name.split(".")[1]) for name in state)
+    small = dict(state)
+    for name in (f"body.{last}.weight", f"body.{last}.bias"):
+        side = math.isqrt(len(state[name]) // 3)
+        size = side // scale
+        grid = state[name].reshape(3, scale, size, scale, size, *state[name].shape[1:])
+        small[name] = grid.mean(dim=(2, 4)).flatten(0, 2)
+    return small

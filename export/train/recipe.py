@@ -39,6 +39,8 @@ class Recipe:
     seed: int
     init_from: str
     loss: LossWeights
+    network: Literal["plain", "srvgg"] = "plain"
+    """`PlainSR`, or `SRVGG`, the network of the teacher; `convs` counts all convolutions of either."""
     last_channels: int | None = None
     """How many channels the last convolution sees; None for all. See `PlainSR`."""
     permute_colours: bool = True
@@ -54,6 +56,14 @@ class Recipe:
     """Of the inner convolutions; first and last layer and biases are always Adam's."""
     edge_weight: float = 1.0
     """Weight in the loss of what lies within reach of the zero padding around a patch."""
+
+    pool: str = ""
+    """The film recipe whose pool of patches serves this one too; empty for a pool of its own."""
+
+    @property
+    def pool_name(self) -> str:
+        """File name of the pool of patches."""
+        return f"pool-{self.pool or self.name}.npz"
 
     @classmethod
     def load(cls, name: str, path: Path = RECIPES) -> Self:

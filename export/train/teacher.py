@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from fastrestore.export.arch.srvgg.network import load_srvgg, read_state
+from fastrestore.export.arch.srvgg.network import SRVGG, load_srvgg, read_state
 from fastrestore.export.train.data import busyness, training_stills
 from fastrestore.export.train.degrade import LUMA, Degradation, degrade
 from fastrestore.export.train.recipe import Recipe
@@ -40,9 +40,7 @@ class Teacher:
     """
 
     def __init__(self, weights: Path, scale: int) -> None:
-        strong = read_state(weights / "realesr-general-x4v3.pth")
-        weak = read_state(weights / "realesr-general-wdn-x4v3.pth")
-        self._network = load_srvgg({STRONG_SHARE: strong, 1.0 - STRONG_SHARE: weak})
+        self._network = load_teacher(weights)
         self._reduction = self._network.scale // scale
 
     @torch.inference_mode()
@@ -69,6 +67,13 @@ class Teacher:
         large = nn.functional.avg_pool2d(self._network(given), self._reduction)
         results: Floats = large.mul(255.0).permute(0, 2, 3, 1).numpy()
         return results
+
+
+def load_teacher(weights: Path) -> SRVGG:
+    """Return the published network, mixed of its two checkpoints in the folder `weights`."""
+    strong = read_state(weights / "realesr-general-x4v3.pth")
+    weak = read_state(weights / "realesr-general-wdn-x4v3.pth")
+    return load_srvgg({STRONG_SHARE: strong, 1.0 - STRONG_SHARE: weak})
 
 
 def make_pool(stills: list[Bytes], recipe: Recipe, teacher: Teacher, size: int) -> dict[str, Bytes]:
@@ -133,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     recipe = Recipe.load(options.recipe)
     teacher = Teacher(options.weights, recipe.scale)
     pool = make_pool(training_stills(options.stills), recipe, teacher, options.size)
-    np.savez(options.work / f"pool-{recipe.name}.npz", **pool)  # type: ignore[arg-type]
+    np.savez(options.work / recipe.pool_name, **pool)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

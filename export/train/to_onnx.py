@@ -14,11 +14,11 @@ import torch
 from fastrestore.export import half, onnx_export, parity
 from fastrestore.export.arch.loaded import LoadedNetwork
 from fastrestore.export.arch.rife import checkpoint as rife
-from fastrestore.export.detect import load_plainsr
+from fastrestore.export.detect import load_plainsr, load_srvgg
 
 LOG = logging.getLogger(__name__)
 PRECISIONS = ("fp32", "fp16")
-LARGE_PARAMETERS = 1_000_000
+LARGE_PARAMETERS = 500_000
 """From so many parameters on, the float32 file stores its weights in half precision too: it ships in a wheel."""
 
 
@@ -26,7 +26,7 @@ def export_network(state: dict[str, torch.Tensor], folder: Path, precisions: Seq
     """Write `model.PRECISION.onnx` for each precision; a file that fails its proof is not left behind.
 
     Args:
-        state: Weights of a PlainSR, or of an IFNet for motion.
+        state: Weights of a PlainSR or an SRVGG, or of an IFNet for motion.
         folder: Where the files go; it is made.
         precisions: `fp32`, `fp16`.
 
@@ -35,7 +35,7 @@ def export_network(state: dict[str, torch.Tensor], folder: Path, precisions: Seq
         ExportError: If a file is not what it should be.
         ParityError: If a file computes something else than PyTorch does in float32.
     """
-    network = load_plainsr(state) or rife.load(state)
+    network = load_plainsr(state) or load_srvgg(state) or rife.load(state)
     if network is None:
         raise ValueError(f"weights {', '.join(list(state)[:3])}, ... are of no network that is trained here")
     large = round_large(network)

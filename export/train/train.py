@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fastrestore.export.arch.plainsr.network import PlainSR
+from fastrestore.export.arch.srvgg.network import SRVGG
 from fastrestore.export.train.data import (
     Batch,
     CleanSampler,
@@ -25,7 +26,7 @@ from fastrestore.export.train.data import (
 )
 from fastrestore.export.train.degrade import LUMA
 from fastrestore.export.train.evaluate import Case, open_cases
-from fastrestore.export.train.grow import start_from
+from fastrestore.export.train.grow import of_smaller_scale, start_from
 from fastrestore.export.train.muon import Muon
 from fastrestore.export.train.narrow import narrowed
 from fastrestore.export.train.quality import psnr_y
@@ -41,7 +42,10 @@ LEAST_ERROR = 1e-5
 """Mean squared error (50 dB) below which a patch no longer counts for much."""
 
 
-class Trainer(TrainingRun[Recipe, PlainSR]):
+RestorationNetwork = PlainSR | SRVGG
+
+
+class Trainer(TrainingRun[Recipe, RestorationNetwork]):
     """The training run of a restoration network.
 
     Args:
@@ -58,19 +62,22 @@ class Trainer(TrainingRun[Recipe, PlainSR]):
     @property
     def device(self) -> torch.device:
         """Where the network is."""
-        return self.network.nearest.device
+        return device_of(self.network)
 
     def start_from(self, state: dict[str, Tensor], batch: Batch) -> None:
-        """Start with the weights of another network, of equal or smaller width, depth and scale.
+        """Start with the weights of another network.
 
         Args:
-            state: Its weights.
+            state: Its weights. For a PlainSR: of one of equal or smaller width, depth and scale. For an SRVGG: of one
+                of its size, whose scale may be a multiple.
             batch: What tells which channels are used least, where the last convolution is to see fewer.
         """
-        if len(state["last.weight"][0]) <= self.network.last.in_channels:
+        if isinstance(self.network, SRVGG):
+            self.network.load_state_dict(of_smaller_scale(state, self.network.scale))
+        elif len(state["last.weight"][0]) <= self.network.last.in_channels:
             start_from(self.network, state)
         else:
-            whole = open_network(replace(self.recipe, last_channels=None))
+            whole = open_plain(replace(self.recipe, last_channels=None))
             start_from(whole, state)
             pictures = to_tensor(batch.low, torch.device("cpu"))
             self.network.load_state_dict(narrowed(whole, self.network.last.in_channels, pictures))
@@ -81,15 +88,27 @@ class Trainer(TrainingRun[Recipe, PlainSR]):
         return self.optimise(lambda: distance(self.network(to_tensor(batch.low, self.device)), batch, self.recipe))
 
 
-def open_network(recipe: Recipe) -> PlainSR:
+def open_network(recipe: Recipe) -> RestorationNetwork:
     """Build the network that a recipe trains, with fresh weights."""
+    if recipe.network == "srvgg":
+        return SRVGG(recipe.channels, recipe.convs - 2, recipe.scale)
+    return open_plain(recipe)
+
+
+def open_plain(recipe: Recipe) -> PlainSR:
+    """Build the PlainSR that a recipe trains, with fresh weights."""
     return PlainSR(recipe.scale, recipe.channels, recipe.convs, recipe.last_channels)
 
 
-def open_optimisers(network: PlainSR, recipe: Recipe) -> list[torch.optim.Optimizer]:
+def device_of(network: nn.Module) -> torch.device:
+    """Return where a network is."""
+    return next(network.parameters()).device
+
+
+def open_optimisers(network: RestorationNetwork, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """Share the parameters out between Adam and, where the recipe says so, Muon."""
-    muon = recipe.optimiser == "muon"
-    inner = [p for name, p in network.body.named_parameters() if muon and p.ndim == 4 and not name.startswith("0.")]
+    convolutions = [parameter for parameter in network.parameters() if parameter.ndim == 4]
+    inner = convolutions[1:-1] if recipe.optimiser == "muon" else []
     others = [p for p in network.parameters() if not any(p is each for each in inner)]
     optimisers: list[torch.optim.Optimizer] = [torch.optim.Adam(others, lr=recipe.learning_rate)]
     if inner:
@@ -145,16 +164,16 @@ def to_tensor(pictures: Bytes, device: torch.device) -> Tensor:
 def open_sampler(recipe: Recipe, stills: Path, work: Path) -> Sampler:
     """Open the training data that a recipe names."""
     if recipe.data == "film":
-        return PoolSampler(work / f"pool-{recipe.name}.npz", recipe.batch, recipe.lr_patch_px)
+        return PoolSampler(work / recipe.pool_name, recipe.batch, recipe.lr_patch_px)
     return CleanSampler(training_stills(stills), recipe)
 
 
 @torch.inference_mode()
-def validate(network: PlainSR, cases: list[Case]) -> float:
+def validate(network: RestorationNetwork, cases: list[Case]) -> float:
     """Return the mean PSNR-Y in dB of a network's results."""
     scores = []
     for case in cases:
-        low = to_tensor(case.low[None], network.nearest.device)
+        low = to_tensor(case.low[None], device_of(network))
         restored = network(low).mul(255.0)[0].permute(1, 2, 0).cpu().numpy()
         scores.append(psnr_y(to_bytes(restored), case.wanted))
     return float(np.mean(scores))

@@ -109,4 +109,4 @@ GRAPHS = (
 """Every graph of RIFE 4.0 to 4.26. No two rows give a checkpoint the same names and shapes."""
 
 NARROWER_4_0 = replace(GRAPHS[0], versions=("4.0, narrower",), widths=(64, 104, 96, 64), restarts=False)
-"""The graph of `motion-base`, which ships: made of RIFE 4.0 by `export/train/motion/train.py`."""
+"""The graph of the recipe `motion-base`: made of RIFE 4.0 by `export/train/motion/train.py`. It does not ship."""

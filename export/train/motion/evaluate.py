@@ -1,10 +1,9 @@
 """Measure motion: how near a frame made between its neighbours comes to the one that was held out.
 
-`python -m fastrestore.export.train.motion.evaluate --network motion-base --clips CLIPS_DIR --models MODELS_DIR`
+`python -m fastrestore.export.train.motion.evaluate --network NAME --clips CLIPS_DIR --out FIGURES.json`
 """
 
 import argparse
-import hashlib
 import json
 import logging
 from collections.abc import Iterator, Sequence
@@ -147,29 +146,28 @@ def means(figures: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict[str
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse the command line, measure, and write `figures.json` next to the network."""
+    """Parse the command line, measure, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--network", default="motion-base", help="a motion network that ships; default: %(default)s")
+    parser.add_argument("--network", required=True, help="a motion network that `fastrestore models list` names")
     parser.add_argument("--clips", type=Path, required=True, help="folder of the clips")
-    parser.add_argument("--models", type=Path, required=True, help="folder of the shipped networks")
+    parser.add_argument("--out", type=Path, required=True, help="the figures go here, as JSON")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     cv2.setNumThreads(options.threads)
     ops = open_ops("cpu")
     figures = measure(options.clips, open_methods(options.network, ops, options.threads), ops)
-    folder = options.models / options.network
     report = {
         "network": options.network,
-        "sha256": hashlib.sha256((folder / "model.fp32.onnx").read_bytes()).hexdigest(),
+        "sha256": find(options.network).artifact("fp32").sha256,
         "command": f"python -m fastrestore.export.train.motion.evaluate --network {options.network}"
-        " --clips CLIPS_DIR --models MODELS_DIR",
+        " --clips CLIPS_DIR --out FIGURES.json",
         "luma": f"BT.601 full range, border of {BORDER_PX} px left out, results rounded to 8 bits",
         "versions": versions(),
         "mean": means(figures),
         "clips": figures,
     }
-    (folder / "figures.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    options.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     LOG.info("%s", json.dumps(report["mean"], indent=2))
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fastrestore.export.arch.rife.network import Block, IFNet
+from fastrestore.export.train.thin import outgoing, strongest
 
 
 @torch.no_grad()
@@ -57,11 +58,11 @@ def _slim_block(block: nn.Module, small: nn.Module, width: int, energies: Mappin
     convolutions = [block.get_submodule(f"{name}.0") for name in names]
     energy = [energies[f"{path}.{name}"] for name in names]
     # What a layer yields is carried on by the next; the code also skips all layers, and is read out at the end.
-    carried = [_outgoing(after) for after in convolutions[1:]]
+    carried = [outgoing(after) for after in convolutions[1:]]
     read_out = block.lastconv.weight.square().sum(dim=(1, 2, 3))  # type: ignore[union-attr, operator]
-    code = _strongest((energy[1] + energy[-1]) * (carried[1] + read_out), width)
-    kept = [_strongest(energy[0] * carried[0], width // 2), code]
-    kept += [_strongest(energy[i] * carried[i], width) for i in range(2, len(names) - 1)] + [code]
+    code = strongest((energy[1] + energy[-1]) * (carried[1] + read_out), width)
+    kept = [strongest(energy[0] * carried[0], width // 2), code]
+    kept += [strongest(energy[i] * carried[i], width) for i in range(2, len(names) - 1)] + [code]
     seen = [torch.arange(convolutions[0].weight.shape[1]), *kept[:-1]]  # type: ignore[union-attr, index]
     for name, before, after in zip(names, seen, kept, strict=True):
         layer, narrow = block.get_submodule(name), small.get_submodule(name)
@@ -72,14 +73,3 @@ def _slim_block(block: nn.Module, small: nn.Module, width: int, energies: Mappin
         )
     last = block.lastconv.state_dict()
     small.lastconv.load_state_dict({"weight": last["weight"][code], "bias": last["bias"]})
-
-
-def _outgoing(convolution: nn.Module) -> Tensor:
-    """Return how strongly a convolution reads each of its input channels."""
-    weight: Tensor = convolution.weight  # type: ignore[assignment]
-    return weight.square().sum(dim=(0, 2, 3))
-
-
-def _strongest(shares: Tensor, count: int) -> Tensor:
-    """Return the indices of the `count` largest shares, in their old order."""
-    return shares.argsort(descending=True)[:count].sort().values

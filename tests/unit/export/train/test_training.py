@@ -14,13 +14,15 @@ torch = pytest.importorskip("torch", reason="torch trains the networks; the prod
 pytest.importorskip("onnxruntime", reason="figures are measured with ONNX Runtime")
 
 from fastrestore.export.arch.plainsr.network import PlainSR  # noqa: E402
+from fastrestore.export.arch.srvgg.network import SRVGG  # noqa: E402
 from fastrestore.export.train.data import CleanSampler, held_out_names, reduce, validation_names  # noqa: E402
 from fastrestore.export.train.evaluate import Case  # noqa: E402
-from fastrestore.export.train.grow import grow  # noqa: E402
+from fastrestore.export.train.grow import grow, of_smaller_scale  # noqa: E402
 from fastrestore.export.train.muon import orthogonal  # noqa: E402
 from fastrestore.export.train.narrow import narrowed  # noqa: E402
 from fastrestore.export.train.quality import sharpness  # noqa: E402
 from fastrestore.export.train.recipe import RECIPES, LossWeights, Recipe  # noqa: E402
+from fastrestore.export.train.thin import START, thinned  # noqa: E402
 from fastrestore.export.train.train import Trainer, edge_shares, open_network, train  # noqa: E402
 
 NAMES = tomllib.loads(RECIPES.read_text(encoding="utf-8")).keys() - {"degradation"}
@@ -57,11 +59,11 @@ def run(trainer: Trainer, sampler: CleanSampler, steps: int) -> list[float]:
     return [trainer.step(sampler.sample(trainer.rng)) for _ in range(steps)]
 
 
-@pytest.mark.parametrize("optimiser", ["adam", "muon"])
+@pytest.mark.parametrize(("network", "optimiser"), [("plain", "adam"), ("plain", "muon"), ("srvgg", "muon")])
 def test_a_resumed_run_equals_an_uninterrupted_one(
-    optimiser: Literal["adam", "muon"], stills: list[np.ndarray], tmp_path: Path
+    network: Literal["plain", "srvgg"], optimiser: Literal["adam", "muon"], stills: list[np.ndarray], tmp_path: Path
 ) -> None:
-    recipe = replace(SMALL, optimiser=optimiser)
+    recipe = replace(SMALL, network=network, optimiser=optimiser)
     sampler = CleanSampler(stills, recipe)
     whole, first, second = (Trainer(recipe, minutes=None) for _ in range(3))
     losses = run(whole, sampler, 6)
@@ -146,6 +148,39 @@ def test_a_recipe_may_start_from_a_network_whose_last_layer_is_wider(stills: lis
     assert np.isfinite(trainer.step(batch))
 
 
+def test_thinning_loses_nothing_where_channels_are_unused_or_alike() -> None:
+    torch.manual_seed(0)
+    network, pictures = SRVGG(16, 2, 2), torch.rand(8, 3, 20, 20)
+    with torch.no_grad():
+        for convolution in list(network.body)[::2]:
+            convolution.weight *= 3.0
+            if convolution.out_channels == 16:
+                convolution.weight[8:] = 0.05 * convolution.weight[:8]
+                convolution.bias[8:] = 0.05 * convolution.bias[:8]
+        wanted = network(pictures)
+
+        small = thinned(network, 8, pictures)
+
+        assert sum(p.numel() for p in small.parameters()) < 0.4 * sum(p.numel() for p in network.parameters())
+        # Exactly so but for the ridge; the fresh network is far off.
+        assert float((small(pictures) - wanted).abs().max()) < 0.01 * float(wanted.std())
+        assert float((SRVGG(8, 2, 2)(pictures) - wanted).abs().max()) > 0.5 * float(wanted.std())
+
+
+def test_a_network_of_smaller_scale_begins_with_the_means_of_pixels(stills: list[np.ndarray]) -> None:
+    large = SRVGG(8, 1, 4)
+    recipe = replace(SMALL, network="srvgg", channels=8)
+    trainer, pictures = Trainer(recipe, minutes=None), torch.rand(2, 3, 9, 11)
+
+    trainer.start_from(large.state_dict(), CleanSampler(stills, recipe).sample(np.random.default_rng(0)))
+
+    with torch.inference_mode():
+        wanted = torch.nn.functional.avg_pool2d(large(pictures), 2)
+        assert float((trainer.average(pictures) - wanted).abs().max()) < 1e-5
+    same = of_smaller_scale(large.state_dict(), 4)
+    assert all(torch.equal(value, same[name]) for name, value in large.state_dict().items())
+
+
 @pytest.mark.parametrize("shape", [(8, 24), (24, 8), (16, 16)])
 def test_orthogonal_brings_singular_values_near_one(shape: tuple[int, int]) -> None:
     torch.manual_seed(1)
@@ -212,7 +247,8 @@ def test_every_recipe_fits_its_network(name: str) -> None:
     parameters = sum(p.numel() for p in open_network(recipe).parameters())
     if name in SHIPPED:  # the others are parts of their training
         assert parameters <= (700_000 if name.endswith("-base") else 60_000)
-    assert recipe.init_from == "" or recipe.init_from in NAMES
+    assert recipe.init_from in ("", START, *NAMES)
+    assert recipe.pool == "" or Recipe.load(recipe.pool).scale == recipe.scale
 
 
 def test_large_networks_store_their_weights_in_half_precision_and_compute_the_same(
