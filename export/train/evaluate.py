@@ -20,7 +20,7 @@ import onnxruntime
 
 from fastrestore.export.train.data import held_out_names, read_rgb, reduce
 from fastrestore.export.train.degrade import Degradation, degrade
-from fastrestore.export.train.quality import BORDER_PX, psnr_y, sharpness, ssim_y
+from fastrestore.export.train.quality import BORDER_PX, gmsd_y, psnr_y, sharpness, ssim_y
 from fastrestore.export.train.recipe import Recipe
 from fastrestore.export.train.resize import Bytes, crop_to_multiple, resize_bicubic, to_bytes
 
@@ -116,7 +116,7 @@ def open_teacher(recipe: Recipe, weights: Path) -> Method:
 def measure(
     cases: list[Case], methods: dict[str, Method], crops: Path | None = None
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Return still -> method -> PSNR-Y in dB, SSIM, and sharpness as a share of the original's.
+    """Return still -> method -> PSNR-Y in dB, SSIM, GMSD, and sharpness as a share of the original's.
 
     With `crops` the middle of every result is written there, one PNG a still: methods in order, then the original.
     """
@@ -127,6 +127,7 @@ def measure(
             name: {
                 "psnr_y_db": round(psnr_y(found, case.wanted), 4),
                 "ssim_y": round(ssim_y(found, case.wanted), 5),
+                "gmsd_y": round(gmsd_y(found, case.wanted), 5),
                 "sharpness": round(sharpness(found, case.wanted), 4),
             }
             for name, found in results.items()
@@ -163,7 +164,7 @@ def summarise(figures: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict
     means = {
         method: {
             unit: round(float(np.mean([each[method][unit] for each in figures.values()])), 4)
-            for unit in ("psnr_y_db", "ssim_y", "sharpness")
+            for unit in ("psnr_y_db", "ssim_y", "gmsd_y", "sharpness")
         }
         for method in methods
     }
@@ -229,6 +230,7 @@ def report_on(
         "command": f"python -m fastrestore.export.train.evaluate --recipe {recipe.name}"
         f" --stills STILLS_DIR --models MODELS_DIR{weights}",
         "luma": f"BT.601 full range, border of {BORDER_PX} px left out, results rounded to 8 bits",
+        "gmsd": "gradient magnitude similarity deviation (Xue et al., 2014): less is better",
         "sharpness": "mean absolute difference of neighbouring luma, as a share of the original's",
         "versions": versions(),
         "mean": summarise(figures),

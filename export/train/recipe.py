@@ -16,6 +16,8 @@ class LossWeights:
     """L1 to the undegraded picture."""
     teacher: float
     """L1 to the teacher's result on the same input."""
+    gradient: float = 0.0
+    """Unlikeness of gradients to the teacher's result, see `gradients.py`."""
     log_error: float = 0.0
     """Natural logarithm of each patch's mean squared error, of colour and of luma: in effect PSNR."""
 

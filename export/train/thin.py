@@ -26,7 +26,7 @@ PATCHES = 160
 CHUNK = 16
 """Patches at a time."""
 EVERY = 5
-"""Every so manieth pixel is an equation of the least squares."""
+"""Of so many pixels one is an equation of the least squares."""
 RIDGE = 1e-6
 """Of the mean of the diagonal; keeps channels that are nearly alike apart."""
 

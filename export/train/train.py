@@ -26,6 +26,7 @@ from fastrestore.export.train.data import (
 )
 from fastrestore.export.train.degrade import LUMA
 from fastrestore.export.train.evaluate import Case, open_cases
+from fastrestore.export.train.gradients import gradient_dissimilarity
 from fastrestore.export.train.grow import of_smaller_scale, start_from
 from fastrestore.export.train.muon import Muon
 from fastrestore.export.train.narrow import narrowed
@@ -128,8 +129,11 @@ def distance(restored: Tensor, batch: Batch, recipe: Recipe) -> Tensor:
     share = edge_shares(restored.shape[2], restored.shape[3], recipe).to(restored.device)
     error = restored - to_tensor(batch.original, restored.device)
     loss = weights.original * (error.abs() * share).mean()
-    if weights.teacher > 0.0 and batch.teacher is not None:
-        loss = loss + weights.teacher * ((restored - to_tensor(batch.teacher, restored.device)).abs() * share).mean()
+    if batch.teacher is not None:
+        teacher = to_tensor(batch.teacher, restored.device)
+        loss = loss + weights.teacher * ((restored - teacher).abs() * share).mean()
+        if weights.gradient > 0.0:
+            loss = loss + weights.gradient * gradient_dissimilarity(restored, teacher)
     if weights.log_error > 0.0:
         loss = loss + weights.log_error * log_error(error, share)
     return loss

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
 from pathlib import Path
 
@@ -88,12 +89,25 @@ def test_clean_x2_beats_bicubic_by_two_and_a_half_decibels(data: Path) -> None:
     assert scores["network"] >= scores["bicubic"] + 2.5
 
 
+@pytest.mark.parametrize("scale", [2, 4])
+def test_the_base_film_networks_show_more_than_the_tiny_ones_and_are_as_true_as_their_teacher(scale: int) -> None:
+    """Of the shipped figures: measured by the command that each names, on the very file that ships."""
+    name = f"film-x{scale}-base"
+    report = json.loads((MODELS / name / "figures.json").read_text(encoding="utf-8"))
+    assert report["sha256"] == find(name).artifact("fp32").sha256
+    ours, tiny, teacher = (report["mean"][method] for method in ("network", f"film-x{scale}-tiny", "teacher"))
+    assert ours["gmsd_y"] < tiny["gmsd_y"]
+    assert ours["sharpness"] > tiny["sharpness"]
+    assert ours["psnr_y_db"] > teacher["psnr_y_db"] - 0.3
+    assert ours["ssim_y"] > teacher["ssim_y"] - 0.01
+
+
 @pytest.mark.parametrize(
     "stills", [A_FEW_STILLS, pytest.param(EVERY_STILL, marks=pytest.mark.slow)], ids=["some", "all"]
 )
-@pytest.mark.parametrize("network", ["film-x2-tiny", "film-x4-tiny"])
+@pytest.mark.parametrize("network", ["film-x2-tiny", "film-x4-tiny", "film-x2-base", "film-x4-base"])
 def test_film_beats_bicubic_denoising_and_the_clean_network(data: Path, network: str, stills: int) -> None:
-    scores = means(data, network, stills)
+    scores = {name: score for name, score in means(data, network, stills).items() if not name.startswith("film-")}
     ours = scores.pop("network")
     assert len(scores) == 3
     assert ours > max(scores.values()), scores

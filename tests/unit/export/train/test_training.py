@@ -15,15 +15,21 @@ pytest.importorskip("onnxruntime", reason="figures are measured with ONNX Runtim
 
 from fastrestore.export.arch.plainsr.network import PlainSR  # noqa: E402
 from fastrestore.export.arch.srvgg.network import SRVGG  # noqa: E402
-from fastrestore.export.train.data import CleanSampler, held_out_names, reduce, validation_names  # noqa: E402
+from fastrestore.export.train.data import (  # noqa: E402
+    CleanSampler,
+    held_out_names,
+    reduce,
+    validation_names,
+)
 from fastrestore.export.train.evaluate import Case  # noqa: E402
+from fastrestore.export.train.gradients import gradient_dissimilarity  # noqa: E402
 from fastrestore.export.train.grow import grow, of_smaller_scale  # noqa: E402
 from fastrestore.export.train.muon import orthogonal  # noqa: E402
 from fastrestore.export.train.narrow import narrowed  # noqa: E402
-from fastrestore.export.train.quality import sharpness  # noqa: E402
+from fastrestore.export.train.quality import gmsd_y, sharpness  # noqa: E402
 from fastrestore.export.train.recipe import RECIPES, LossWeights, Recipe  # noqa: E402
 from fastrestore.export.train.thin import START, thinned  # noqa: E402
-from fastrestore.export.train.train import Trainer, edge_shares, open_network, train  # noqa: E402
+from fastrestore.export.train.train import Trainer, distance, edge_shares, open_network, to_tensor, train  # noqa: E402
 
 NAMES = tomllib.loads(RECIPES.read_text(encoding="utf-8")).keys() - {"degradation"}
 SHIPPED = [name for name in NAMES if name.endswith(("-tiny", "-base"))]
@@ -218,6 +224,43 @@ def test_sharpness_is_one_for_the_original_and_less_for_a_softer_picture() -> No
     softer = (original // 2).astype(np.uint8)
     assert sharpness(original, original) == pytest.approx(1.0)
     assert sharpness(softer, original) == pytest.approx(0.5, abs=0.02)
+
+
+def test_gmsd_tells_blur_and_false_texture_from_a_change_of_brightness() -> None:
+    import cv2
+
+    original = np.zeros((64, 64, 3), np.uint8)
+    original[16:48, 20:44] = 180
+    blurred = cv2.GaussianBlur(original, (0, 0), 2.0)
+    texture = (np.indices((64, 64)).sum(axis=0) // 4 % 2 * 40).astype(np.uint8)[..., None] + original
+    assert gmsd_y(original, original) == 0.0
+    assert gmsd_y(original + np.uint8(20), original) == pytest.approx(0.0, abs=1e-9)
+    assert min(gmsd_y(blurred, original), gmsd_y(texture, original)) > 0.05
+
+
+def test_gradients_of_the_teacher_cannot_be_had_by_blur_nor_by_texture() -> None:
+    wanted = torch.zeros(1, 3, 32, 32)
+    wanted[..., 16:] = 0.7
+    blurred = torch.nn.functional.avg_pool2d(wanted, 5, 1, 2, count_include_pad=False)
+    texture = wanted + 0.1 * (torch.arange(32) // 2 % 2)
+    assert float(gradient_dissimilarity(wanted, wanted)) == pytest.approx(0.0, abs=1e-6)
+    assert float(gradient_dissimilarity(wanted + 0.1, wanted)) == pytest.approx(0.0, abs=1e-5)
+    for worse in (blurred, texture):
+        assert float(gradient_dissimilarity(worse, wanted)) > 0.02
+
+
+def test_a_film_recipe_learns_from_the_teachers_gradients(stills: list[np.ndarray]) -> None:
+    recipe = replace(SMALL, loss=LossWeights(original=0.2, teacher=0.8, gradient=0.5))
+    drawn = CleanSampler(stills, recipe).sample(np.random.default_rng(0))
+    batch = replace(drawn, teacher=drawn.original)
+    trainer = Trainer(recipe, minutes=None)
+    plain = distance(
+        trainer.network(to_tensor(batch.low, trainer.device)), batch, replace(recipe, loss=LossWeights(0.2, 0.8))
+    )
+
+    loss = trainer.step(batch)
+
+    assert float(plain.detach()) < loss <= float(plain.detach()) + 0.5
 
 
 def test_a_finished_run_becomes_a_file_of_each_precision(tmp_path: Path) -> None:
