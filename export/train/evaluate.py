@@ -160,15 +160,11 @@ def measure_tone(cases: list[Case], network: Method) -> dict[str, float]:
 
 def summarise(figures: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
     """Return method -> means over all stills; of several denoising strengths the best one alone."""
-    methods = list(next(iter(figures.values())))
     means = {
-        method: {
-            unit: round(float(np.mean([each[method][unit] for each in figures.values()])), 4)
-            for unit in ("psnr_y_db", "ssim_y", "gmsd_y", "sharpness")
-        }
-        for method in methods
+        method: {unit: round(float(np.mean([each[method][unit] for each in figures.values()])), 4) for unit in units}
+        for method, units in next(iter(figures.values())).items()
     }
-    denoised = sorted((m for m in methods if m.startswith("denoise")), key=lambda m: means[m]["psnr_y_db"])
+    denoised = sorted((m for m in means if m.startswith("denoise")), key=lambda m: means[m]["psnr_y_db"])
     for method in denoised[:-1]:
         del means[method]
     return means

@@ -30,9 +30,14 @@ def gradient_dissimilarity(found: Tensor, wanted: Tensor) -> Tensor:
     return unlike / 2
 
 
+def luma_of(pictures: Tensor) -> Tensor:
+    """Return BT.601 luma, `(N, 1, H, W)`, of `(N, 3, H, W)` RGB of any range; of differences, theirs."""
+    return (pictures * torch.from_numpy(LUMA).to(pictures.device).reshape(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+
+
 def _magnitudes(pictures: Tensor) -> tuple[Tensor, Tensor]:
     """Return Prewitt's gradient magnitude of luma, at full size and at half size."""
-    luma = (pictures * torch.from_numpy(LUMA).to(pictures.device).reshape(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+    luma = luma_of(pictures)
     return _magnitude(luma), _magnitude(nn.functional.avg_pool2d(luma, 2))
 
 

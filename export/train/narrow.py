@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from fastrestore.export.arch.plainsr.network import PlainSR
+from fastrestore.export.train.channels import energy, outgoing
 
 
 @torch.no_grad()
@@ -19,7 +20,7 @@ def narrowed(network: PlainSR, channels: int, pictures: Tensor) -> dict[str, Ten
         pictures: `(N, 3, H, W)`, float32, RGB, range `[0, 1]`: what it is used for.
     """
     seen = network.body(pictures)
-    share = seen.square().mean(dim=(0, 2, 3)) * network.last.weight.square().sum(dim=(0, 2, 3))
+    share = energy(seen) * outgoing(network.last)
     kept, left_out = (
         part.sort().values for part in share.argsort(descending=True).split([channels, len(share) - channels])
     )

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fastrestore.export.arch.srvgg.network import SRVGG
+from fastrestore.export.train.channels import energy, outgoing, strongest
 from fastrestore.export.train.recipe import Recipe
 from fastrestore.export.train.run import set_up
 from fastrestore.export.train.teacher import load_teacher
@@ -51,7 +52,7 @@ def thinned(network: SRVGG, features: int, pictures: Tensor) -> SRVGG:
         wanted = before(seen)
         if index + 1 < len(wide):
             seen = _activation(network, index)(wanted)
-            kept = strongest(seen.square().mean(dim=(0, 2, 3)) * outgoing(wide[index + 1]), features)
+            kept = strongest(energy(seen) * outgoing(wide[index + 1]), features)
             _activation(small, index).weight.copy_(_activation(network, index).weight[kept])
             wanted = wanted[:, kept]
         _fit(now, seen_now, wanted)
@@ -61,17 +62,6 @@ def thinned(network: SRVGG, features: int, pictures: Tensor) -> SRVGG:
         if index + 1 < len(wide):
             seen_now = _activation(small, index)(yielded)
     return small
-
-
-def outgoing(convolution: nn.Module) -> Tensor:
-    """Return how strongly a convolution reads each of its input channels."""
-    weight: Tensor = convolution.weight  # type: ignore[assignment]
-    return weight.square().sum(dim=(0, 2, 3))
-
-
-def strongest(shares: Tensor, count: int) -> Tensor:
-    """Return the indices of the `count` largest shares, in their old order."""
-    return shares.argsort(descending=True)[:count].sort().values
 
 
 def _convolutions(network: SRVGG) -> list[nn.Conv2d]:

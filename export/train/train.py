@@ -24,9 +24,8 @@ from fastrestore.export.train.data import (
     training_stills,
     validation_names,
 )
-from fastrestore.export.train.degrade import LUMA
 from fastrestore.export.train.evaluate import Case, open_cases
-from fastrestore.export.train.gradients import gradient_dissimilarity
+from fastrestore.export.train.gradients import gradient_dissimilarity, luma_of
 from fastrestore.export.train.grow import of_smaller_scale, start_from
 from fastrestore.export.train.muon import Muon
 from fastrestore.export.train.narrow import narrowed
@@ -154,8 +153,7 @@ def log_error(error: Tensor, share: Tensor) -> Tensor:
         error: `(N, 3, H, W)`, float32.
         share: `(H, W)`, float32: weights of mean 1.
     """
-    luma = (error * torch.from_numpy(LUMA).to(error.device).reshape(1, 3, 1, 1)).sum(dim=1)
-    of_luma = torch.log((luma.square() * share).mean(dim=(1, 2)) + LEAST_ERROR).mean()
+    of_luma = torch.log((luma_of(error).square() * share).mean(dim=(1, 2, 3)) + LEAST_ERROR).mean()
     of_colour = torch.log((error.square() * share).mean(dim=(1, 2, 3)) + LEAST_ERROR).mean()
     return 0.7 * of_luma + 0.3 * of_colour
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fastrestore.export.arch.rife.network import Block, IFNet
-from fastrestore.export.train.thin import outgoing, strongest
+from fastrestore.export.train.channels import energy, outgoing, strongest
 
 
 @torch.no_grad()
@@ -40,7 +40,7 @@ def _energies(network: IFNet) -> Iterator[dict[str, Tensor]]:
     found: dict[str, Tensor] = {}
 
     def note(path: str, _module: nn.Module, _given: object, result: Tensor) -> None:
-        found[path] = result.square().mean(dim=(0, 2, 3))
+        found[path] = energy(result)
 
     layers = [(path, module) for path, module in network.named_modules() if isinstance(module, nn.PReLU)]
     handles = [module.register_forward_hook(partial(note, path.rpartition(".")[0])) for path, module in layers]
@@ -56,13 +56,13 @@ def _slim_block(block: nn.Module, small: nn.Module, width: int, energies: Mappin
     assert isinstance(block, Block) and isinstance(small, Block)
     names = [*(f"conv0.{i}" for i in range(2)), *(f"convblock.{i}" for i in range(len(block.convblock)))]
     convolutions = [block.get_submodule(f"{name}.0") for name in names]
-    energy = [energies[f"{path}.{name}"] for name in names]
+    yielded = [energies[f"{path}.{name}"] for name in names]
     # What a layer yields is carried on by the next; the code also skips all layers, and is read out at the end.
     carried = [outgoing(after) for after in convolutions[1:]]
     read_out = block.lastconv.weight.square().sum(dim=(1, 2, 3))  # type: ignore[union-attr, operator]
-    code = strongest((energy[1] + energy[-1]) * (carried[1] + read_out), width)
-    kept = [strongest(energy[0] * carried[0], width // 2), code]
-    kept += [strongest(energy[i] * carried[i], width) for i in range(2, len(names) - 1)] + [code]
+    code = strongest((yielded[1] + yielded[-1]) * (carried[1] + read_out), width)
+    kept = [strongest(yielded[0] * carried[0], width // 2), code]
+    kept += [strongest(yielded[i] * carried[i], width) for i in range(2, len(names) - 1)] + [code]
     seen = [torch.arange(convolutions[0].weight.shape[1]), *kept[:-1]]  # type: ignore[union-attr, index]
     for name, before, after in zip(names, seen, kept, strict=True):
         layer, narrow = block.get_submodule(name), small.get_submodule(name)

@@ -15,12 +15,7 @@ pytest.importorskip("onnxruntime", reason="figures are measured with ONNX Runtim
 
 from fastrestore.export.arch.plainsr.network import PlainSR  # noqa: E402
 from fastrestore.export.arch.srvgg.network import SRVGG  # noqa: E402
-from fastrestore.export.train.data import (  # noqa: E402
-    CleanSampler,
-    held_out_names,
-    reduce,
-    validation_names,
-)
+from fastrestore.export.train.data import CleanSampler, held_out_names, reduce, validation_names  # noqa: E402
 from fastrestore.export.train.evaluate import Case  # noqa: E402
 from fastrestore.export.train.gradients import gradient_dissimilarity  # noqa: E402
 from fastrestore.export.train.grow import grow, of_smaller_scale  # noqa: E402
